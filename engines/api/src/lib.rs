@@ -7,7 +7,7 @@
 //! | give a guest something to call | [`HostFunc`], [`Caller`], [`Imports`] |
 //! | bound a call | [`CallBudget`], [`StoreLimits`] |
 //! | read how it ended | [`Stop`], [`Trap`], [`Limit`] |
-//! | test what stands above without WebAssembly | `mock` |
+//! | test what stands above without WebAssembly | [`mock`] |
 //!
 //! What a module is and may be ([`PreparedModule`], [`FeatureSet`] …) comes from `cofferdam-prepare`.
 #![forbid(unsafe_code)]
@@ -18,6 +18,7 @@ mod engine;
 mod host;
 mod limits;
 mod meter;
+pub mod mock;
 mod outcome;
 mod value;
 

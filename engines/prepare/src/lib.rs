@@ -1,13 +1,38 @@
 //! From a guest's bytes to a module that any engine may compile: recognise, validate and gate, rewrite.
 #![forbid(unsafe_code)]
 
+mod body;
 mod code_map;
 mod features;
+mod function_names;
+mod limits;
+pub mod metering;
 pub mod names;
 mod prepared;
+mod price;
+mod proposals;
+mod recognise;
+mod refusal;
+mod rewrite;
+mod segments;
 mod types;
+mod unsupported;
+mod validate;
+mod walk;
 
 pub use code_map::{CodeMap, MAX_NAME_BYTES, Place};
 pub use features::{FeatureSet, Proposal, UnknownProposal};
+pub use limits::ModuleLimits;
 pub use prepared::{FuelMode, FunctionPlan, Layout, ModuleHash, PreparedModule};
+pub use recognise::{ModuleBytes, recognise};
+pub use refusal::{FunctionRef, Refusal};
+pub use rewrite::{PrepareOptions, prepare};
 pub use types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType, ValType};
+pub use validate::{Gate, ValidModule, validate};
+
+/// Version of what [`prepare`] writes into modules; part of every cache key. Any change of the rewritten
+/// bytes, of where segments are cut, or of stack weights is a new one.
+pub const PREPARE_VERSION: u32 = 1;
+
+/// Version of the price list; part of every cache key and of every result.
+pub const PRICE_VERSION: u32 = 1;

@@ -14,9 +14,9 @@ pub const START: &str = "cofferdam:start";
 /// What the tick is told when the stack counter has run out.
 pub const STACK_EXHAUSTED: i64 = -1;
 
-/// Prefixes that guests must not use, as an import's module or an export's name. The second is where
-/// Wasmer's metering middleware keeps its globals; it is reserved on every engine, so that a module is
-/// accepted or refused everywhere alike.
+/// Prefixes that guests must not use, as an import's module or an export's name. The second is where an
+/// engine's own meter keeps its globals; it is reserved for every engine, so that a module is accepted or
+/// refused everywhere alike.
 pub const RESERVED_PREFIXES: &[&str] = &["cofferdam:", "wasmer_metering_"];
 
 /// Whether `name` is reserved.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::code_map::CodeMap;
 use crate::features::FeatureSet;
+use crate::metering::Spaces;
 use crate::types::{ExportType, ExternType, FuncType, ImportType};
 
 /// Who counts fuel. Named in every result; figures of different modes are never mixed.
@@ -107,7 +108,8 @@ pub(crate) struct Inner {
     pub has_start: bool,
     pub layout: Layout,
     pub code_map: CodeMap,
-    pub frames: Vec<FunctionPlan>,
+    pub spaces: Spaces,
+    pub plans: Vec<FunctionPlan>,
 }
 
 /// What was decided for one defined function; native fuel inserts the same numbers that portable fuel does.
@@ -210,10 +212,16 @@ impl PreparedModule {
         &self.0.code_map
     }
 
+    /// Shapes of the memories and tables, which bulk operators are priced by; see [`crate::metering`].
+    #[must_use]
+    pub fn spaces(&self) -> &Spaces {
+        &self.0.spaces
+    }
+
     /// The plan of each defined function, in order.
     #[must_use]
     pub fn function_plans(&self) -> &[FunctionPlan] {
-        &self.0.frames
+        &self.0.plans
     }
 }
 

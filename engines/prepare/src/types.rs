@@ -37,6 +37,27 @@ impl fmt::Display for ValType {
     }
 }
 
+/// The neutral name of `ty`, if it has one.
+pub(crate) fn from_value_type(ty: wasmparser::ValType) -> Option<ValType> {
+    Some(match ty {
+        wasmparser::ValType::I32 => ValType::I32,
+        wasmparser::ValType::I64 => ValType::I64,
+        wasmparser::ValType::F32 => ValType::F32,
+        wasmparser::ValType::F64 => ValType::F64,
+        wasmparser::ValType::V128 => ValType::V128,
+        wasmparser::ValType::Ref(ty) => return from_ref_type(ty),
+    })
+}
+
+/// The neutral name of `ty`, if it has one.
+pub(crate) fn from_ref_type(ty: wasmparser::RefType) -> Option<ValType> {
+    match ty {
+        wasmparser::RefType::FUNCREF => Some(ValType::FuncRef),
+        wasmparser::RefType::EXTERNREF => Some(ValType::ExternRef),
+        _ => None,
+    }
+}
+
 /// A function signature. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FuncType {

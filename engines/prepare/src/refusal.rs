@@ -1,0 +1,177 @@
+//! [`Refusal`]: why a guest's bytes never become a prepared module. Every message names the thing, where it
+//! is, and what would allow it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::features::{FeatureSet, Proposal};
+
+/// Why a module was refused before any engine saw it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There are no bytes at all.
+    #[error("the module is empty (0 bytes)")]
+    Empty,
+    /// The bytes are not WebAssembly.
+    #[error("not a WebAssembly module: {found}")]
+    NotWasm {
+        /// What it looks like instead.
+        found: &'static str,
+    },
+    /// The bytes are text that begins like WebAssembly's and is not.
+    #[error("WebAssembly text, line {line}, column {column}: {message}")]
+    Text {
+        /// What is wrong; capped and escaped.
+        message: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// The bytes are a component, which core engines cannot run.
+    #[error(
+        "this is a WebAssembly component, not a core module; only core modules can run (build for \
+         `wasm32-wasip1`, or extract the core module)"
+    )]
+    Component,
+    /// The module does not validate.
+    #[error("invalid module at offset {offset:#x}{}: {message}", InFunction(.function))]
+    Invalid {
+        /// Byte offset in the module.
+        offset: u64,
+        /// The function it is in.
+        function: Option<FunctionRef>,
+        /// What the validator says.
+        message: String,
+    },
+    /// The module uses a proposal that the policy does not allow.
+    #[error(
+        "proposal `{proposal}` is used at offset {offset:#x}{} and policy level `{level}` does not allow it; \
+         allow it with `--feature {proposal}`{}",
+        InFunction(.function), LevelsWith(.proposal)
+    )]
+    Proposal {
+        /// The proposal.
+        proposal: Proposal,
+        /// The function that uses it, if the use is inside one.
+        function: Option<FunctionRef>,
+        /// Byte offset in the module.
+        offset: u64,
+        /// Name of the policy level in force.
+        level: Arc<str>,
+    },
+    /// The module uses something that no policy can allow, because limits could not be enforced on it.
+    #[error("{what} at offset {offset:#x}{}: {why}; no policy can allow it", InFunction(.function))]
+    Unsupported {
+        /// What it uses.
+        what: &'static str,
+        /// Why it cannot run here.
+        why: &'static str,
+        /// The function it is in.
+        function: Option<FunctionRef>,
+        /// Byte offset in the module.
+        offset: u64,
+    },
+    /// The module is larger than a module limit allows.
+    #[error(
+        "module limit `{limit}` reached at offset {offset:#x}: the module needs at least {need} {unit} and \
+         the cap is {cap}; raise `{limit}` in the module limits to allow it"
+    )]
+    Limit {
+        /// Name of the limit, a field of [`crate::ModuleLimits`].
+        limit: &'static str,
+        /// What is counted.
+        unit: &'static str,
+        /// What the module needs, at least.
+        need: u64,
+        /// The cap in force.
+        cap: u64,
+        /// Byte offset in the module.
+        offset: u64,
+    },
+    /// The module imports or exports a name that belongs to Cofferdam; see [`crate::names`].
+    #[error(
+        "the {kind} `{}` uses a name that is reserved for metering; rename it (names that begin with \
+         `cofferdam:` or `wasmer_metering_` are never available to guests)",
+        Escaped(.name)
+    )]
+    ReservedName {
+        /// `import` or `export`.
+        kind: &'static str,
+        /// The name, capped.
+        name: Arc<str>,
+    },
+}
+
+impl Refusal {
+    /// One word for it, for reports that machines read.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::NotWasm { .. } => "not_wasm",
+            Self::Text { .. } => "text",
+            Self::Component => "component",
+            Self::Invalid { .. } => "invalid",
+            Self::Proposal { .. } => "proposal",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Limit { .. } => "module_limit",
+            Self::ReservedName { .. } => "reserved_name",
+        }
+    }
+}
+
+/// A function of the guest's own module, as a refusal names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionRef {
+    /// Its index.
+    pub index: u32,
+    /// Its name, if the module gives one; capped.
+    pub name: Option<Arc<str>>,
+}
+
+impl fmt::Display for FunctionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "function {}", self.index)?;
+        match &self.name {
+            Some(name) => write!(f, " `{}`", Escaped(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+struct InFunction<'a>(&'a Option<FunctionRef>);
+
+impl fmt::Display for InFunction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |function| write!(f, " in {function}"))
+    }
+}
+
+/// Which of the named levels would do, for the end of a message.
+struct LevelsWith<'a>(&'a Proposal);
+
+impl fmt::Display for LevelsWith<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lowest =
+            [("strict", FeatureSet::STRICT), ("standard", FeatureSet::STANDARD), ("relaxed", FeatureSet::RELAXED)]
+                .into_iter()
+                .find(|(_, set)| set.has(*self.0));
+        lowest.map_or(Ok(()), |(name, _)| write!(f, " or policy level `{name}` and above"))
+    }
+}
+
+/// Text written by the guest, made safe for a terminal.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| write!(f, "{}", c.escape_debug()))
+    }
+}
+
+/// `text` cut to at most `max` bytes, at a character's border.
+pub(crate) fn capped(text: &str, max: usize) -> &str {
+    text.get(..text.floor_char_boundary(max)).unwrap_or(text)
+}

@@ -1,0 +1,252 @@
+//! The last step: writes the module anew, with the tick and the counters imported, the start function moved
+//! to an export, and (in portable mode) the code that counts. Custom sections are left out; what they say
+//! about functions is in the code map.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use wasm_encoder as encoder;
+use wasm_encoder::reencode::{self, Reencode};
+use wasmparser::{Parser, Payload};
+
+use crate::body::{narrow, rewrite_body};
+use crate::code_map::CodeMap;
+use crate::function_names::function_names;
+use crate::names;
+use crate::prepared::{FuelMode, Inner, Layout, PreparedModule};
+use crate::refusal::Refusal;
+use crate::unsupported::check_supported;
+use crate::validate::ValidModule;
+
+/// How a module is prepared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PrepareOptions {
+    /// Who counts fuel.
+    pub mode: FuelMode,
+    /// Whether the engine must make the bits of every computed NaN the same.
+    pub canonical_nans: bool,
+}
+
+/// Rewrites `module` so that every engine enforces the same limits on it.
+///
+/// # Errors
+/// [`Refusal::Unsupported`] for what its policy allowed and no limit could be enforced on.
+pub fn prepare(module: ValidModule, options: &PrepareOptions) -> Result<PreparedModule, Refusal> {
+    check_supported(&module)?;
+    let facts = &module.facts;
+    let layout = Layout {
+        tick: facts.imported_functions,
+        fuel: facts.imported_globals,
+        stack: facts.imported_globals + 1,
+        imported_functions: facts.imported_functions,
+    };
+    let mut rewriter = Rewriter::new(&module, layout, options.mode);
+    for payload in Parser::new(0).parse_all(&module.bytes) {
+        rewriter.section(payload.map_err(RewriteError::from)?)?;
+    }
+    let (bytes, mut code_map, plans) = rewriter.finish()?;
+    code_map.names = function_names(&module.bytes, facts.functions.len());
+    Ok(PreparedModule(Arc::new(Inner {
+        bytes,
+        hash: module.hash,
+        original_len: module.bytes.len(),
+        mode: options.mode,
+        allowed: module.allowed,
+        used: module.used,
+        canonical_nans: options.canonical_nans,
+        imports: module.imports,
+        exports: module.exports,
+        signatures: module.signatures,
+        has_start: module.facts.start.is_some(),
+        layout,
+        code_map,
+        spaces: module.facts.spaces.clone(),
+        plans,
+    })))
+}
+
+/// Rewriting reads again what was validated, so none of these is the guest's doing.
+#[derive(Debug)]
+pub(crate) enum RewriteError {
+    Reencode(reencode::Error),
+    OutOfRange(u64),
+}
+
+impl From<reencode::Error> for RewriteError {
+    fn from(error: reencode::Error) -> Self {
+        Self::Reencode(error)
+    }
+}
+
+impl From<wasmparser::Error> for RewriteError {
+    fn from(error: wasmparser::Error) -> Self {
+        Self::Reencode(reencode::Error::ParseError(error))
+    }
+}
+
+impl From<RewriteError> for Refusal {
+    fn from(error: RewriteError) -> Self {
+        let (offset, message) = match error {
+            RewriteError::Reencode(reencode::Error::ParseError(error)) => (error.offset(), error.message().to_owned()),
+            RewriteError::Reencode(error) => (0, error.to_string()),
+            RewriteError::OutOfRange(offset) => (offset, "offset out of range".to_owned()),
+        };
+        Self::Invalid { offset, function: None, message }
+    }
+}
+
+/// Moves indices past what is added to the imports.
+pub(crate) struct Renumber {
+    tick: u32,
+    fuel: u32,
+}
+
+impl Renumber {
+    pub(crate) fn new(layout: &Layout) -> Self {
+        Self { tick: layout.tick, fuel: layout.fuel }
+    }
+}
+
+impl Reencode for Renumber {
+    type Error = Infallible;
+
+    fn function_index(&mut self, index: u32) -> Result<u32, reencode::Error> {
+        Ok(if index < self.tick { index } else { index + 1 })
+    }
+
+    fn global_index(&mut self, index: u32) -> Result<u32, reencode::Error> {
+        Ok(if index < self.fuel { index } else { index + 2 })
+    }
+}
+
+/// The sections of the new module. Each that is present in the old one, or gets something added, is kept
+/// until all are known, because the added ones may be missing in the old.
+struct Rewriter<'a> {
+    module: &'a ValidModule,
+    layout: Layout,
+    mode: FuelMode,
+    renumber: Renumber,
+    types: encoder::TypeSection,
+    imports: encoder::ImportSection,
+    functions: encoder::FunctionSection,
+    tables: encoder::TableSection,
+    memories: encoder::MemorySection,
+    tags: encoder::TagSection,
+    globals: encoder::GlobalSection,
+    exports: encoder::ExportSection,
+    elements: encoder::ElementSection,
+    data_count: Option<encoder::DataCountSection>,
+    code: encoder::CodeSection,
+    data: encoder::DataSection,
+    code_map: CodeMap,
+    plans: Vec<crate::FunctionPlan>,
+}
+
+impl<'a> Rewriter<'a> {
+    fn new(module: &'a ValidModule, layout: Layout, mode: FuelMode) -> Self {
+        Self {
+            module,
+            layout,
+            mode,
+            renumber: Renumber::new(&layout),
+            types: encoder::TypeSection::new(),
+            imports: encoder::ImportSection::new(),
+            functions: encoder::FunctionSection::new(),
+            tables: encoder::TableSection::new(),
+            memories: encoder::MemorySection::new(),
+            tags: encoder::TagSection::new(),
+            globals: encoder::GlobalSection::new(),
+            exports: encoder::ExportSection::new(),
+            elements: encoder::ElementSection::new(),
+            data_count: None,
+            code: encoder::CodeSection::new(),
+            data: encoder::DataSection::new(),
+            code_map: CodeMap { imported_functions: layout.imported_functions, ..CodeMap::default() },
+            plans: Vec::new(),
+        }
+    }
+
+    fn section(&mut self, payload: Payload<'_>) -> Result<(), RewriteError> {
+        let renumber = &mut self.renumber;
+        match payload {
+            Payload::TypeSection(s) => renumber.parse_type_section(&mut self.types, s)?,
+            Payload::ImportSection(s) => renumber.parse_import_section(&mut self.imports, s)?,
+            Payload::FunctionSection(s) => renumber.parse_function_section(&mut self.functions, s)?,
+            Payload::TableSection(s) => renumber.parse_table_section(&mut self.tables, s)?,
+            Payload::MemorySection(s) => renumber.parse_memory_section(&mut self.memories, s)?,
+            Payload::TagSection(s) => renumber.parse_tag_section(&mut self.tags, s)?,
+            Payload::GlobalSection(s) => renumber.parse_global_section(&mut self.globals, s)?,
+            Payload::ExportSection(s) => renumber.parse_export_section(&mut self.exports, s)?,
+            Payload::ElementSection(s) => renumber.parse_element_section(&mut self.elements, s)?,
+            Payload::DataCountSection { count, .. } => {
+                self.data_count = Some(encoder::DataCountSection { count });
+            }
+            Payload::DataSection(s) => renumber.parse_data_section(&mut self.data, s)?,
+            Payload::CodeSectionEntry(body) => self.body(&body)?,
+            // The start function is exported instead; custom sections are dropped; the rest says nothing.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, body: &wasmparser::FunctionBody<'_>) -> Result<(), RewriteError> {
+        let rewritten = rewrite_body(body, self.plans.len(), &self.module.facts, &self.layout, self.mode)?;
+        self.code.raw(&rewritten.bytes);
+        let end = narrow(self.code.byte_len() as u64)?;
+        let len = narrow(rewritten.bytes.len() as u64)?;
+        self.code_map.bodies.push(rewritten.map.finish(end - len, len));
+        self.plans.push(rewritten.plan);
+        Ok(())
+    }
+
+    /// Adds what is ours and puts the sections together.
+    fn finish(mut self) -> Result<(Vec<u8>, CodeMap, Vec<crate::FunctionPlan>), RewriteError> {
+        let tick_type = narrow(self.module.facts.types.len() as u64)?;
+        self.types.ty().function([encoder::ValType::I64], []);
+        self.imports.import(names::MODULE, names::TICK, encoder::EntityType::Function(tick_type));
+        for (name, val_type) in [(names::FUEL, encoder::ValType::I64), (names::STACK, encoder::ValType::I32)] {
+            let ty = encoder::GlobalType { val_type, mutable: true, shared: false };
+            self.imports.import(names::MODULE, name, encoder::EntityType::Global(ty));
+        }
+        if let Some(start) = self.module.facts.start {
+            let index = self.renumber.function_index(start)?;
+            self.exports.export(names::START, encoder::ExportKind::Func, index);
+        }
+
+        let mut out = encoder::Module::new();
+        out.section(&self.types).section(&self.imports);
+        if !self.functions.is_empty() {
+            out.section(&self.functions);
+        }
+        if !self.tables.is_empty() {
+            out.section(&self.tables);
+        }
+        if !self.memories.is_empty() {
+            out.section(&self.memories);
+        }
+        if !self.tags.is_empty() {
+            out.section(&self.tags);
+        }
+        if !self.globals.is_empty() {
+            out.section(&self.globals);
+        }
+        if !self.exports.is_empty() {
+            out.section(&self.exports);
+        }
+        if !self.elements.is_empty() {
+            out.section(&self.elements);
+        }
+        if let Some(count) = &self.data_count {
+            out.section(count);
+        }
+        if !self.code.is_empty() {
+            out.section(&self.code);
+            // The section ends with the bodies, so they begin this far from the end.
+            self.code_map.code_start = narrow(out.len().saturating_sub(self.code.byte_len()) as u64)?;
+        }
+        if !self.data.is_empty() {
+            out.section(&self.data);
+        }
+        Ok((out.finish(), self.code_map, self.plans))
+    }
+}

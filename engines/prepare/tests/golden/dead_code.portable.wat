@@ -1,0 +1,87 @@
+;; portable fuel
+;; defined function 0: entry 1, stack weight 96
+;; defined function 1: entry 1, stack weight 80
+(module
+  (type (;0;) (func (result i32)))
+  (type (;1;) (func))
+  (type (;2;) (func (param i64)))
+  (import "cofferdam:meter" "tick" (func (;0;) (type 2)))
+  (import "cofferdam:meter" "fuel" (global (;0;) (mut i64)))
+  (import "cofferdam:meter" "stack" (global (;1;) (mut i32)))
+  (func (;1;) (type 0) (result i32)
+    (local i32 i64)
+    global.get 1
+    i32.const 96
+    i32.sub
+    local.tee 0
+    i32.const 0
+    i32.lt_s
+    if ;; label = @1
+      i64.const -1
+      call 0
+      unreachable
+    end
+    global.get 0
+    i64.const 2
+    i64.sub
+    local.tee 1
+    global.set 0
+    local.get 1
+    i64.const 0
+    i64.lt_s
+    if ;; label = @1
+      i64.const 0
+      call 0
+      global.get 0
+      local.set 1
+    end
+    i32.const 1
+    return
+    i32.const 2
+    i32.const 3
+    i32.add
+  )
+  (func (;2;) (type 1)
+    (local i32 i64)
+    global.get 1
+    i32.const 80
+    i32.sub
+    local.tee 0
+    i32.const 0
+    i32.lt_s
+    if ;; label = @1
+      i64.const -1
+      call 0
+      unreachable
+    end
+    global.get 0
+    i64.const 2
+    i64.sub
+    local.tee 1
+    global.set 0
+    local.get 1
+    i64.const 0
+    i64.lt_s
+    if ;; label = @1
+      i64.const 0
+      call 0
+      global.get 0
+      local.set 1
+    end
+    block ;; label = @1
+      br 0 (;@1;)
+      i32.const 1
+      drop
+      loop ;; label = @2
+        i32.const 2
+        drop
+      end
+    end
+    unreachable
+    i32.const 3
+    if ;; label = @1
+    else
+    end
+  )
+)
+

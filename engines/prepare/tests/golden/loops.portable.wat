@@ -1,0 +1,167 @@
+;; portable fuel
+;; defined function 0: entry 1, stack weight 112
+;; defined function 1: entry 1, stack weight 64
+;; defined function 2: entry 1, stack weight 64
+(module
+  (type (;0;) (func (param i32)))
+  (type (;1;) (func))
+  (type (;2;) (func (param i64)))
+  (import "cofferdam:meter" "tick" (func (;0;) (type 2)))
+  (import "cofferdam:meter" "fuel" (global (;0;) (mut i64)))
+  (import "cofferdam:meter" "stack" (global (;1;) (mut i32)))
+  (func (;1;) (type 0) (param i32)
+    (local i32 i64)
+    global.get 1
+    i32.const 112
+    i32.sub
+    local.tee 1
+    i32.const 0
+    i32.lt_s
+    if ;; label = @1
+      i64.const -1
+      call 0
+      unreachable
+    end
+    global.get 0
+    i64.const 1
+    i64.sub
+    local.tee 2
+    global.set 0
+    local.get 2
+    i64.const 0
+    i64.lt_s
+    if ;; label = @1
+      i64.const 0
+      call 0
+      global.get 0
+      local.set 2
+    end
+    loop ;; label = @1
+      local.get 2
+      i64.const 5
+      i64.sub
+      local.tee 2
+      global.set 0
+      local.get 2
+      i64.const 0
+      i64.lt_s
+      if ;; label = @2
+        i64.const 0
+        call 0
+        global.get 0
+        local.set 2
+      end
+      local.get 0
+      i32.const 1
+      i32.sub
+      local.tee 0
+      br_if 0 (;@1;)
+    end
+  )
+  (func (;2;) (type 1)
+    (local i32 i64)
+    global.get 1
+    i32.const 64
+    i32.sub
+    local.tee 0
+    i32.const 0
+    i32.lt_s
+    if ;; label = @1
+      i64.const -1
+      call 0
+      unreachable
+    end
+    global.get 0
+    i64.const 1
+    i64.sub
+    local.tee 1
+    global.set 0
+    local.get 1
+    i64.const 0
+    i64.lt_s
+    if ;; label = @1
+      i64.const 0
+      call 0
+      global.get 0
+      local.set 1
+    end
+    loop ;; label = @1
+      local.get 1
+      i64.const 0
+      i64.lt_s
+      if ;; label = @2
+        i64.const 0
+        call 0
+        global.get 0
+        local.set 1
+      end
+      loop ;; label = @2
+        local.get 1
+        i64.const 1
+        i64.sub
+        local.tee 1
+        global.set 0
+        local.get 1
+        i64.const 0
+        i64.lt_s
+        if ;; label = @3
+          i64.const 0
+          call 0
+          global.get 0
+          local.set 1
+        end
+        br 1 (;@1;)
+      end
+    end
+  )
+  (func (;3;) (type 1)
+    (local i32 i64)
+    global.get 1
+    i32.const 64
+    i32.sub
+    local.tee 0
+    i32.const 0
+    i32.lt_s
+    if ;; label = @1
+      i64.const -1
+      call 0
+      unreachable
+    end
+    global.get 0
+    i64.const 1
+    i64.sub
+    local.tee 1
+    global.set 0
+    local.get 1
+    i64.const 0
+    i64.lt_s
+    if ;; label = @1
+      i64.const 0
+      call 0
+      global.get 0
+      local.set 1
+    end
+    loop ;; label = @1
+      local.get 1
+      i64.const 0
+      i64.lt_s
+      if ;; label = @2
+        i64.const 0
+        call 0
+        global.get 0
+        local.set 1
+      end
+      block ;; label = @2
+        try_table (catch_all 0 (;@2;)) ;; label = @3
+        end
+      end
+      global.get 0
+      i64.const 1
+      i64.sub
+      local.tee 1
+      global.set 0
+      br 0 (;@1;)
+    end
+  )
+)
+

@@ -1,0 +1,11 @@
+;; native fuel
+(module
+  (type (;0;) (func))
+  (type (;1;) (func (param i64)))
+  (import "env" "init" (func (;0;) (type 0)))
+  (import "cofferdam:meter" "tick" (func (;1;) (type 1)))
+  (import "cofferdam:meter" "fuel" (global (;0;) (mut i64)))
+  (import "cofferdam:meter" "stack" (global (;1;) (mut i32)))
+  (export "cofferdam:start" (func 0))
+)
+

@@ -1,0 +1,4 @@
+;; A start function may be imported.
+(module
+  (import "env" "init" (func $init))
+  (start $init))

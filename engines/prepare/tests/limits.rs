@@ -1,0 +1,112 @@
+//! Module limits: each refuses what is one above it, lets through what is just at it, and says so.
+
+use cofferdam_prepare::{FeatureSet, Gate, ModuleLimits, Proposal, Refusal, recognise, validate};
+
+fn gated(text: &str, limits: ModuleLimits) -> Result<(), Refusal> {
+    let module = recognise(text.as_bytes(), &ModuleLimits::default()).unwrap_or_else(|e| panic!("{text}: {e}"));
+    let features = Proposal::ALL.iter().copied().collect();
+    validate(module, &Gate { features, level: "test".into(), limits }).map(drop)
+}
+
+/// Name of a limit, a module, and what the module needs of it.
+const ROWS: &[(&str, &str, u64)] = &[
+    ("module_bytes", "(module)", 8),
+    ("types", "(module (type (func)) (type (func (param i32))))", 2),
+    ("types", "(module (rec (type (func)) (type (func (param i32)))))", 2),
+    ("functions", r#"(module (import "a" "b" (func)) (func) (func))"#, 3),
+    ("functions", r#"(module (import "a" "b" (func)) (import "a" "b" (func)))"#, 2),
+    ("imports", r#"(module (import "a" "b" (func)) (import "a" "m" (memory 1)))"#, 2),
+    ("exports", r#"(module (func (export "a") (export "b")))"#, 2),
+    ("globals", r#"(module (import "a" "b" (global i32)) (global i32 (i32.const 0)))"#, 2),
+    ("globals", r#"(module (import "a" "b" (global i32)) (import "a" "b" (global i32)))"#, 2),
+    ("tables", "(module (table 1 funcref) (table 1 funcref))", 2),
+    ("memories", "(module (memory 0) (memory 0) (memory 0))", 3),
+    ("tags", r#"(module (import "a" "b" (tag)) (tag))"#, 2),
+    ("locals", "(module (func (local i32 i64 i64)))", 3),
+    ("total_locals", "(module (func (local i32)) (func (local i32 i32)))", 3),
+    ("function_bytes", "(module (func))", 2),
+    ("code_bytes", "(module (func) (func))", 7),
+    ("nesting", "(module (func block block end end))", 3),
+    ("br_table_targets", "(module (func i32.const 0 br_table 0 0 0))", 2),
+    ("total_br_table_targets", "(module (func i32.const 0 br_table 0 0) (func i32.const 0 br_table 0 0))", 2),
+    ("data_segments", r#"(module (data "a") (data "b"))"#, 2),
+    ("element_segments", "(module (func) (elem func 0) (elem func 0))", 2),
+    ("element_items", "(module (func) (elem func 0 0) (elem func 0))", 3),
+    ("element_items", "(module (func) (elem funcref (ref.func 0) (ref.null func)))", 2),
+    ("memory_minimum_bytes", "(module (memory 1) (memory 2))", 3 << 16),
+    ("memory_minimum_bytes", r#"(module (import "a" "m" (memory 2)))"#, 2 << 16),
+    ("table_minimum", "(module (table 3 funcref) (table 4 externref))", 7),
+    ("name_bytes", r#"(module (import "abc" "b" (func)))"#, 3),
+    ("name_bytes", r#"(module (import "a" "bcd" (func)))"#, 3),
+    ("name_bytes", r#"(module (func (export "abcd")))"#, 4),
+    ("custom_sections", r#"(module (@custom "a" "") (@custom "b" ""))"#, 2),
+];
+
+#[test]
+fn each_limit_holds_at_its_edge() {
+    for (limit, text, need) in ROWS {
+        let mut limits = ModuleLimits::default();
+        assert!(limits.set(limit, *need), "{limit}");
+        gated(text, limits.clone()).unwrap_or_else(|e| panic!("{limit} at {need}: {e}"));
+        assert!(limits.set(limit, need - 1));
+        let refusal = gated(text, limits.clone()).expect_err(text);
+        let Refusal::Limit { limit: named, need: needed, cap, .. } = refusal else { panic!("{text}: {refusal}") };
+        assert_eq!((named, needed, cap), (*limit, *need, need - 1), "{text}");
+        let message = refusal.to_string();
+        for part in [format!("`{limit}`"), format!("at least {need} "), format!("cap is {}", need - 1)] {
+            assert!(message.contains(&part), "`{message}` should contain `{part}`");
+        }
+    }
+}
+
+#[test]
+fn no_limit_is_without_a_row() {
+    for (limit, _) in ModuleLimits::ALL {
+        let in_text = *limit == "text_bytes"; // tested where text is recognised
+        assert!(in_text || ROWS.iter().any(|(name, ..)| name == limit), "{limit}");
+    }
+}
+
+#[test]
+fn limits_are_found_by_name() {
+    let mut limits = ModuleLimits::default();
+    assert_eq!(limits.get("types"), Some(limits.types));
+    assert!(limits.set("types", 7));
+    assert_eq!(limits, ModuleLimits { types: 7, ..ModuleLimits::default() });
+    assert_eq!(limits.get("nonsense"), None);
+    assert!(!limits.set("nonsense", 1));
+}
+
+#[test]
+fn the_largest_functions_of_the_specification_pass_by_default() {
+    let locals = format!("(module (func (local{})))", " v128".repeat(50_000));
+    gated(&locals, ModuleLimits::default()).expect("50,000 locals are what every engine takes");
+    let wide = format!("(module (func (param{}) (result{}) unreachable))", " i64".repeat(1000), " i64".repeat(1000));
+    gated(&wide, ModuleLimits::default()).expect("1,000 parameters and results too");
+}
+
+#[test]
+fn compile_bombs_are_refused_by_default() {
+    let refused = |text: &str| match gated(text, ModuleLimits::default()) {
+        Err(Refusal::Limit { limit, .. }) => limit,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&format!("(module {})", "(func)".repeat(100_000))), "functions");
+    let locals = "(func (local 50000 i32))".replace("50000 i32", &"i32 ".repeat(50_000));
+    assert_eq!(refused(&format!("(module {})", locals.repeat(15))), "total_locals");
+    assert_eq!(refused(&format!("(module (func {}))", "block ".repeat(20_000) + &"end ".repeat(20_000))), "nesting");
+    assert_eq!(
+        refused(&format!("(module (func i32.const 0 br_table{} 0))", " 0".repeat(1_000_000))),
+        "br_table_targets"
+    );
+}
+
+#[test]
+fn counts_are_checked_before_the_items_are_read() {
+    // A type section that claims four billion types and holds none.
+    let bytes = b"\0asm\x01\0\0\0\x01\x05\xff\xff\xff\xff\x0f";
+    let module = recognise(bytes, &ModuleLimits::default()).expect("a binary");
+    let gate = Gate { features: FeatureSet::MVP, level: "test".into(), limits: ModuleLimits::default() };
+    let refusal = validate(module, &gate).expect_err("too many");
+    assert!(matches!(refusal, Refusal::Limit { limit: "types", need: 0xffff_ffff, .. }), "{refusal}");
+}
