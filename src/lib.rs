@@ -1,1 +1,46 @@
-//! wip
+//! Cofferdam runs untrusted WebAssembly inside limits that really hold, on whichever engine you pick.
+//!
+//! Any engine, one contract: the same module under the same policy gives the same answer, the same limit
+//! errors and the same fuel on every engine; and a limit that an engine cannot enforce is an error at
+//! start, never silently dropped.
+//!
+//! ```
+//! use cofferdam::policy::{Fuel, Level, Limits, SecurityPolicy};
+//! use cofferdam::{engines, GuestState, Outcome, Sandbox, Value};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # if engines::names().is_empty() { return Ok(()); }
+//! let engine = engines::by_name("auto")?; // chosen at run time
+//! let limits = Limits { fuel: Fuel::new(10_000), ..Limits::agent() };
+//! let sandbox = Sandbox::builder(engine).policy(SecurityPolicy::new(Level::Strict).limits(limits)).build()?;
+//! let module = sandbox.load(br#"(module (func (export "add") (param i32 i32) (result i32)
+//!     (i32.add (local.get 0) (local.get 1))))"#)?;
+//! let mut guest = sandbox.guest(&module, GuestState::default())?;
+//!
+//! let report = guest.call("add", &[Value::I32(2), Value::I32(3)]);
+//! assert_eq!(report.outcome.values(), Some(&[Value::I32(5)][..]));
+//! assert!(report.receipt.fuel > 0 && report.receipt.fuel < 10_000);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`policy`] | what a guest may do: levels, limits, grants, determinism |
+//! | [`sandbox`] | one guest: load, instantiate, call, report |
+//! | [`host`] | what a guest may call: WASI preview 1 |
+//! | [`engines`] | the engines of this build |
+#![forbid(unsafe_code)]
+
+pub mod engines;
+pub mod host;
+pub mod policy;
+pub mod sandbox;
+
+pub use cofferdam_engine::{
+    Caller, CancelHandle, Engine, EngineDescriptor, FeatureSet, FuelMode, FuncType, HostError, HostFunc, Imports,
+    Limit, Proposal, Trap, TrapKind, ValType, Value,
+};
+pub use host::GuestState;
+pub use policy::SecurityPolicy;
+pub use sandbox::{Guest, Module, Outcome, Receipt, Report, Sandbox};

@@ -1,1 +1,36 @@
-//! wip
+//! Cofferdam's adapter for the Wasmer engine.
+//!
+//! Wasmer compiles and runs; this crate makes it keep Cofferdam's contract. It uses Wasmer's compiler
+//! through its front door and builds stores on the layer below Wasmer's own, `wasmer-vm`: that is where
+//! memory and table caps, direct entries for host functions and calls without allocation are possible.
+//!
+//! | to | look at |
+//! |---|---|
+//! | get the engine | [`WasmerEngine`] |
+//! | see how a call runs | `store/call.rs`, `host.rs`, `traps.rs` |
+//! | see how caps hold | `accounting.rs`, `memory.rs`, `tunables.rs`, `table_hooks.rs` |
+//! | see native fuel | `native.rs` |
+
+mod accounting;
+mod artefact;
+mod compiled;
+#[cfg(feature = "cranelift")]
+mod cranelift;
+mod engine;
+mod features;
+mod held;
+mod host;
+mod memory;
+mod native;
+mod shared;
+mod signatures;
+mod store;
+mod table_hooks;
+mod tables;
+mod traces;
+mod traps;
+mod tunables;
+mod types;
+mod values;
+
+pub use engine::WasmerEngine;

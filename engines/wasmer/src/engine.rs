@@ -1,0 +1,157 @@
+//! [`WasmerEngine`]: compiles, loads, makes stores.
+
+use std::fmt;
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use cofferdam_engine::{
+    CompileError, CompiledModule, Engine, EngineDescriptor, EngineFault, FuelMode, HostState, LoadError,
+    PreparedModule, Proposal, Store, StoreLimits, VerifiedArtefact,
+};
+use wasmer::sys::{CompilerConfig, EngineBuilder, ModuleMiddleware};
+use wasmer::Module;
+
+use crate::artefact;
+use crate::compiled::{Compiled, WasmerModule};
+use crate::features;
+use crate::native;
+use crate::signatures::Signatures;
+use crate::store::WasmerStore;
+use crate::tables::{Declared, LooseTables};
+
+/// What a compiler of Wasmer's is told for one module.
+pub(crate) struct Settings {
+    pub canonical_nans: bool,
+    pub threads: NonZero<usize>,
+    pub middlewares: Vec<Arc<dyn ModuleMiddleware>>,
+}
+
+/// Below this many bytes of module, starting threads takes longer than they save.
+const WORTH_THREADS: usize = 64 << 10;
+
+/// Wasmer, with one of its compilers.
+pub struct WasmerEngine {
+    descriptor: EngineDescriptor,
+    compiler: fn(Settings) -> Box<dyn CompilerConfig>,
+}
+
+impl fmt::Debug for WasmerEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WasmerEngine").field(&self.descriptor.id).finish()
+    }
+}
+
+impl WasmerEngine {
+    /// Wasmer with Cranelift.
+    #[cfg(feature = "cranelift")]
+    #[must_use]
+    pub fn cranelift() -> Self {
+        let capabilities = cofferdam_engine::Capabilities {
+            features: features::CRANELIFT,
+            fuel_modes: &[FuelMode::Portable, FuelMode::Native],
+            memory_cap: true,
+            table_cap: true,
+            deadline: true,
+            nan_canonicalisation: true,
+            artefacts: true,
+            linking: true,
+            trap_frames: true,
+        };
+        let descriptor = EngineDescriptor {
+            id: "wasmer-cranelift",
+            version: wasmer_vm::VERSION,
+            compiler: "cranelift",
+            licence: "MIT AND Apache-2.0 WITH LLVM-exception",
+            capabilities,
+        };
+        Self { descriptor, compiler: crate::cranelift::config }
+    }
+
+    /// One Wasmer engine for one module: Wasmer frees machine code only with the engine that made it.
+    fn engine_for(&self, module: &PreparedModule, middlewares: Vec<Arc<dyn ModuleMiddleware>>) -> wasmer::Engine {
+        let one = NonZero::<usize>::MIN;
+        let threads = if module.bytes().len() < WORTH_THREADS {
+            one
+        } else {
+            std::thread::available_parallelism().unwrap_or(one)
+        };
+        let settings = Settings { canonical_nans: module.canonical_nans(), threads, middlewares };
+        let switches = features::switches(module.allowed().and(self.descriptor.capabilities.features));
+        EngineBuilder::new((self.compiler)(settings)).set_features(Some(switches)).engine().into()
+    }
+
+    fn middlewares(module: &PreparedModule, declared: &Declared) -> Result<Vec<Arc<dyn ModuleMiddleware>>, EngineFault> {
+        let mut all: Vec<Arc<dyn ModuleMiddleware>> = Vec::new();
+        let loose = declared.to_loosen(module.bytes(), writes_tables(module))?;
+        if !loose.is_empty() {
+            all.push(Arc::new(LooseTables(loose)));
+        }
+        if module.mode() == FuelMode::Native {
+            all.extend(native::middlewares(module));
+        }
+        Ok(all)
+    }
+
+    fn supported(&self, module: &PreparedModule) -> Result<(), CompileError> {
+        match module.used().minus(self.descriptor.capabilities.features).iter().next() {
+            Some(proposal) => Err(CompileError::Unsupported { engine: self.descriptor.id, proposal }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether `module` may hold operators that write tables.
+pub(crate) fn writes_tables(module: &PreparedModule) -> bool {
+    module.used().has(Proposal::ReferenceTypes) || module.used().has(Proposal::BulkMemory)
+}
+
+/// Runs `work` of Wasmer's, which has panics on paths that odd modules reach.
+pub(crate) fn guarded<T>(doing: &'static str, work: impl FnOnce() -> Result<T, EngineFault>) -> Result<T, EngineFault> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+        let said: String = said.unwrap_or("no message").chars().take(200).collect();
+        Err(EngineFault::new(doing, format_args!("the engine panicked: {said}")))
+    })
+}
+
+impl Engine for WasmerEngine {
+    fn descriptor(&self) -> &EngineDescriptor {
+        &self.descriptor
+    }
+
+    fn compile(&self, module: &PreparedModule) -> Result<Arc<dyn CompiledModule>, CompileError> {
+        const DOING: &str = "compiling";
+        self.supported(module)?;
+        let signatures = Signatures::of(self.descriptor.id, module.signatures())?;
+        let compiled = guarded(DOING, || {
+            let declared = Declared::read(module.bytes())?;
+            let engine = self.engine_for(module, Self::middlewares(module, &declared)?);
+            let code = Module::new(&engine, module.bytes()).map_err(|e| EngineFault::new(DOING, e))?;
+            Compiled::new(self.descriptor.id, code, engine, module.clone(), signatures, declared)
+        })?;
+        Ok(Arc::new(WasmerModule(Arc::new(compiled))))
+    }
+
+    fn load(&self, module: &PreparedModule, artefact: &VerifiedArtefact) -> Result<Arc<dyn CompiledModule>, LoadError> {
+        const DOING: &str = "loading an artefact";
+        let engine = guarded(DOING, || Ok(self.engine_for(module, Vec::new())))?;
+        let header = artefact::header(self.descriptor.id, &engine, module);
+        let code = artefact::open(&header, artefact.payload()).ok_or(LoadError::Foreign)?;
+        let signatures =
+            Signatures::of(self.descriptor.id, module.signatures()).map_err(|e| EngineFault::new(DOING, e))?;
+        let compiled = guarded(DOING, || {
+            let declared = Declared::read(module.bytes())?;
+            // SAFETY: the artefact was authenticated as a whole, so these bytes are what this adapter
+            // once got from the same version of Wasmer, for the same module and processor.
+            let code = unsafe { Module::deserialize(&engine, code) }.map_err(|e| EngineFault::new(DOING, e))?;
+            Compiled::new(self.descriptor.id, code, engine, module.clone(), signatures, declared)
+        })?;
+        Ok(Arc::new(WasmerModule(Arc::new(compiled))))
+    }
+
+    fn store(&self, limits: &StoreLimits, state: HostState) -> Result<Box<dyn Store>, EngineFault> {
+        guarded("making a store", || Ok(Box::new(WasmerStore::new(self.descriptor.id, limits, state)) as Box<dyn Store>))
+    }
+}
+

@@ -1,0 +1,12 @@
+//! The adapter against the contract: one program, so that everything is linked once.
+
+mod caps;
+mod common;
+mod engine;
+mod fuel;
+mod hosting;
+mod linking;
+mod signatures;
+mod stack;
+mod traps;
+mod values;

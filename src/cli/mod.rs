@@ -1,0 +1,33 @@
+//! The command: reads options, asks the library, says what came of it. Nothing here decides anything
+//! about a guest; it only turns words into policy and outcomes into words.
+
+mod engines;
+mod report;
+mod run;
+mod units;
+
+use clap::{Parser, Subcommand};
+
+/// Run untrusted WebAssembly inside limits that really hold, on whichever engine you pick.
+#[derive(Debug, Parser)]
+#[command(name = "cofferdam", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(Box<run::Run>),
+    Engines(engines::Engines),
+}
+
+impl Cli {
+    /// Does what the options say and returns the exit code.
+    pub fn execute(&self) -> anyhow::Result<u8> {
+        match &self.command {
+            Command::Run(run) => run.execute(),
+            Command::Engines(engines) => engines.execute(),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! How a run ended, for people (standard error, in words), for machines (`--json`, one object) and for
+//! shells (the exit code).
+
+use std::fmt::Write as _;
+
+use cofferdam::sandbox::{GuestError, LoadError, Outcome, Printable, Receipt};
+use cofferdam::{FuelMode, Limit, Value};
+use cofferdam_engine::{CompileError, InstantiateError as E, ModuleHash};
+use serde_json::{Map, Value as Json, json};
+
+/// Exit codes of our own. A guest may use the same; `--json` tells them apart.
+pub mod exit {
+    /// The module, its imports or the call were refused; nothing ran.
+    pub const REFUSED: u8 = 120;
+    /// The guest trapped.
+    pub const TRAPPED: u8 = 121;
+    /// A limit stopped the guest.
+    pub const STOPPED: u8 = 122;
+    /// A host function failed.
+    pub const HOST_FAULT: u8 = 123;
+    /// The engine failed.
+    pub const ENGINE_FAULT: u8 = 124;
+}
+
+/// How a run ended: an outcome, or why it never came to one.
+pub struct Ending {
+    outcome: &'static str,
+    reason: Option<&'static str>,
+    message: Option<String>,
+    guest_exit: Option<u32>,
+    values: Vec<Value>,
+    frames: Vec<String>,
+    receipt: Option<Receipt>,
+}
+
+impl Ending {
+    fn before_call(outcome: &'static str, reason: &'static str, message: String) -> Self {
+        Self {
+            outcome,
+            reason: Some(reason),
+            message: Some(message),
+            guest_exit: None,
+            values: Vec::new(),
+            frames: Vec::new(),
+            receipt: None,
+        }
+    }
+
+    /// The module did not get as far as an instance.
+    pub fn refused(reason: &'static str, message: impl ToString) -> Self {
+        Self::before_call("refused", reason, message.to_string())
+    }
+
+    /// The module was not loaded.
+    pub fn not_loaded(error: &LoadError) -> Self {
+        let outcome = if error.is_engine_fault() { "engine_fault" } else { "refused" };
+        let mut message = error.to_string();
+        if matches!(error, LoadError::Compile(CompileError::Unsupported { .. })) {
+            message.push_str("; `cofferdam engines` lists what each engine can run");
+        }
+        Self::before_call(outcome, error.reason(), message)
+    }
+
+    /// The guest was not made.
+    pub fn no_guest(error: &GuestError) -> Self {
+        let message = error.to_string();
+        match error {
+            GuestError::Instantiate(E::Memory { .. }) => {
+                Self::before_call("stopped", Limit::Memory.reason(), format!("{message}; raise it with --memory"))
+            }
+            GuestError::Instantiate(E::TableElements { .. }) => Self::before_call(
+                "stopped",
+                Limit::TableElements.reason(),
+                format!("{message}; raise it with --table-elements"),
+            ),
+            GuestError::Instantiate(E::Instances { .. }) => {
+                Self::before_call("stopped", Limit::Instances.reason(), message)
+            }
+            GuestError::Instantiate(E::Trap(trap)) => Self::before_call("trapped", trap.kind.reason(), message),
+            GuestError::HostMemory(_) => Self::before_call("refused", "host_memory", message),
+            GuestError::Instantiate(E::Engine(_)) | GuestError::Engine(_) => {
+                Self::before_call("engine_fault", "engine", message)
+            }
+            GuestError::Instantiate(E::SignatureClash(_)) => Self::before_call("refused", "signature_clash", message),
+            _ => Self::before_call("refused", "import", message),
+        }
+    }
+
+    /// The guest was called.
+    pub fn called(outcome: &Outcome, receipt: Receipt, limits: &cofferdam::policy::Limits) -> Self {
+        let (values, guest_exit) = match outcome {
+            Outcome::Completed { values, exit_code } => (values.clone(), *exit_code),
+            _ => (Vec::new(), None),
+        };
+        let message = match outcome {
+            Outcome::Completed { .. } => None,
+            Outcome::Stopped { limit, .. } => Some(format!("{outcome}{}", raise(*limit, limits))),
+            _ => Some(outcome.to_string()),
+        };
+        let frames = outcome.frames().iter().map(|place| {
+            let name = place.name.as_deref().map_or_else(|| "?".to_owned(), |n| Printable::new(n).to_string());
+            match place.offset {
+                Some(offset) => format!("{name} (function {}, offset 0x{offset:x})", place.function),
+                None => format!("{name} (function {})", place.function),
+            }
+        });
+        Self {
+            outcome: outcome.name(),
+            reason: outcome.reason(),
+            message,
+            guest_exit,
+            values,
+            frames: frames.collect(),
+            receipt: Some(receipt),
+        }
+    }
+
+    /// The process's exit code. A guest's code above 255 cannot be said to a shell and becomes 255, so
+    /// that no failure looks like success.
+    pub fn exit_code(&self) -> u8 {
+        match self.outcome {
+            "completed" => self.guest_exit.map_or(0, |code| u8::try_from(code).unwrap_or(u8::MAX)),
+            "trapped" => exit::TRAPPED,
+            "stopped" => exit::STOPPED,
+            "host_fault" => exit::HOST_FAULT,
+            "engine_fault" => exit::ENGINE_FAULT,
+            _ => exit::REFUSED,
+        }
+    }
+
+    /// What the called function returned.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// For people: what happened, where, and what to do. `None` if there is nothing to say.
+    pub fn words(&self) -> Option<String> {
+        let message = self.message.as_ref()?;
+        let mut text = format!("cofferdam: {}: {message}", self.outcome.replace('_', " "));
+        for (i, frame) in self.frames.iter().enumerate() {
+            let _ = write!(text, "\n  {i:>2}: {frame}");
+        }
+        Some(text)
+    }
+
+    /// For people who asked with `--stats`.
+    pub fn stats(&self) -> Option<String> {
+        let r = self.receipt.as_ref()?;
+        let rows = [
+            ("engine", format!("{} {}", r.engine, r.engine_version)),
+            ("fuel", format!("{} ({}, price list {})", r.fuel, r.fuel_mode, r.price_version)),
+            ("peak memory", cofferdam::policy::MemoryBytes::new(r.peak_memory_bytes).to_string()),
+            ("refused growths", r.refused_growths.to_string()),
+            ("host calls", r.host_calls.to_string()),
+            ("wall time", format!("{:.3?}", r.wall)),
+            ("module", r.module_hash.to_string()),
+        ];
+        let mut text = String::from("cofferdam: statistics");
+        for (name, value) in rows {
+            let _ = write!(text, "\n  {name:<16} {value}");
+        }
+        Some(text)
+    }
+
+    /// For machines: one object, on one line. `context` says under which rules it ran, or would have.
+    pub fn json(&self, context: &Context) -> String {
+        let mut object = Map::new();
+        object.insert("outcome".into(), json!(self.outcome));
+        object.insert("reason".into(), json!(self.reason));
+        let exit_code = self.guest_exit.unwrap_or_else(|| u32::from(self.exit_code()));
+        object.insert("exit_code".into(), json!(exit_code));
+        object.insert("values".into(), self.values.iter().map(value).collect());
+        object.insert("message".into(), json!(self.message));
+        object.insert("frames".into(), json!(self.frames));
+        match self.receipt.as_ref().and_then(|r| serde_json::to_value(r).ok()) {
+            Some(Json::Object(receipt)) => object.extend(receipt),
+            // Nothing ran, so nothing was used.
+            _ => {
+                object.insert("fuel".into(), json!(0));
+                object.insert("fuel_mode".into(), json!(context.fuel_mode));
+                object.insert("price_version".into(), json!(cofferdam_prepare::PRICE_VERSION));
+                object.insert("prepare_version".into(), json!(cofferdam_prepare::PREPARE_VERSION));
+                object.insert("peak_memory_bytes".into(), json!(0));
+                object.insert("wall_ns".into(), json!(0));
+                object.insert("engine".into(), json!(context.engine));
+                object.insert("module_hash".into(), json!(context.module.map(|hash| hash.to_string())));
+            }
+        }
+        Json::Object(object).to_string()
+    }
+}
+
+/// Under which rules a run took place, or would have.
+pub struct Context {
+    /// The engine's id.
+    pub engine: String,
+    /// Who counts fuel.
+    pub fuel_mode: FuelMode,
+    /// The module, if it was loaded.
+    pub module: Option<ModuleHash>,
+}
+
+/// A value for machines: numbers as numbers, what JSON has no number for as text.
+fn value(v: &Value) -> Json {
+    let float = |f: f64, text: String| serde_json::Number::from_f64(f).map_or(Json::String(text), Json::Number);
+    match v {
+        Value::I32(n) => json!(n),
+        Value::I64(n) => json!(n),
+        Value::F32(bits) => float(f32::from_bits(*bits).into(), v.to_string()),
+        Value::F64(bits) => float(f64::from_bits(*bits), v.to_string()),
+        Value::FuncRef(None) | Value::ExternRef(None) => Json::Null,
+        _ => json!(v.to_string()),
+    }
+}
+
+/// Which limit it was and which flag raises it.
+fn raise(limit: Limit, limits: &cofferdam::policy::Limits) -> String {
+    let (now, flag) = match limit {
+        Limit::Fuel => (format!("the budget was {}", limits.fuel.get()), "--fuel"),
+        Limit::Deadline => (
+            limits
+                .timeout
+                .map_or_else(String::new, |t| format!("the call was given {}", humantime::format_duration(t))),
+            "--timeout",
+        ),
+        Limit::Stack => (format!("the budget was {} units", limits.stack_units), "--stack"),
+        Limit::Output => (format!("the cap was {}", limits.output), "--output"),
+        Limit::HostCalls => (format!("the cap was {}", limits.host_calls), "--host-calls"),
+        Limit::Memory => (format!("the cap was {}", limits.memory), "--memory"),
+        Limit::TableElements => (format!("the cap was {}", limits.table_elements), "--table-elements"),
+        _ => return String::new(),
+    };
+    format!(": {now}; raise it with {flag}")
+}

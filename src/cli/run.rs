@@ -1,0 +1,267 @@
+//! `cofferdam run`: one module, one call, one ending.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use cofferdam::host::wasi::{Clocks, Output, Preopen, Random, Stdin, WasiConfig, WasiLimits};
+use cofferdam::policy::{Determinism, Fuel, Grants, Level, Limits, MemoryBytes, SecurityPolicy, UnknownImports};
+use cofferdam::sandbox::{COMMAND, Module};
+use cofferdam::{FuelMode, GuestState, Proposal, Sandbox, Value, engines};
+use cofferdam_engine::ExternType;
+
+use super::report::{Context, Ending};
+use super::units::{self, Timeout};
+
+/// Run a WebAssembly module inside limits.
+///
+/// A WASI command (it exports `_start`) is run with ARGS as its arguments. With --invoke, the named
+/// export is called with ARGS as its typed arguments and its results are printed, one a line.
+///
+/// The guest sees no directory, no variable and no network unless you give it. Standard output is the
+/// guest's alone; what Cofferdam says goes to standard error.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Run {
+    /// The module: binary or text.
+    pub module: PathBuf,
+
+    /// Arguments for the guest. Options of ours stand before the first of them; put `--` before
+    /// arguments that look like options of ours.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<String>,
+
+    /// Call this export instead of `_start`.
+    #[arg(long, value_name = "NAME")]
+    pub invoke: Option<String>,
+
+    /// The engine to run on; `cofferdam engines` lists them.
+    #[arg(long, default_value = "auto", env = "COFFERDAM_ENGINE")]
+    pub engine: String,
+
+    /// Which WebAssembly proposals the module may use: strict, standard, relaxed or development.
+    #[arg(long, value_name = "LEVEL", default_value = "standard", help_heading = "Permissions")]
+    pub policy: Level,
+
+    /// Allow one more proposal than the policy level does, such as `simd`. May be repeated.
+    #[arg(long, value_name = "PROPOSAL", help_heading = "Permissions")]
+    pub feature: Vec<Proposal>,
+
+    /// Refuse a proposal that the policy level allows. May be repeated.
+    #[arg(long, value_name = "PROPOSAL", help_heading = "Permissions")]
+    pub no_feature: Vec<Proposal>,
+
+    /// Give the guest a directory: HOST[:GUEST][:ro]. May be repeated.
+    #[arg(long, value_name = "HOST[:GUEST][:ro]", value_parser = units::preopen, help_heading = "Permissions")]
+    pub dir: Vec<Preopen>,
+
+    /// Give the guest a variable: NAME=VALUE, or NAME to pass on your own. May be repeated.
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = units::variable, help_heading = "Permissions")]
+    pub env: Vec<(String, String)>,
+
+    /// Feed standard input from this file instead of our own.
+    #[arg(long, value_name = "FILE", help_heading = "Permissions")]
+    pub stdin: Option<PathBuf>,
+
+    /// What to do about imports that nobody provides: refuse, trap or default.
+    #[arg(long, value_name = "HOW", default_value = "refuse", help_heading = "Permissions")]
+    pub unknown_imports: UnknownImports,
+
+    /// Fuel for the run: a count such as 500k, 2M or unlimited [default: 10G, about 10 s of work].
+    #[arg(long, value_parser = units::fuel, help_heading = "Limits")]
+    pub fuel: Option<Fuel>,
+
+    /// Who counts fuel: portable (the same number on every engine) or native (the engine's own meter).
+    #[arg(long, value_name = "MODE", default_value = "portable", help_heading = "Limits")]
+    pub fuel_mode: FuelMode,
+
+    /// Linear memory: a size such as 10MiB [default: 64MiB].
+    #[arg(long, value_name = "SIZE", value_parser = units::memory, help_heading = "Limits")]
+    pub memory: Option<MemoryBytes>,
+
+    /// Wall-clock time: a duration such as 500ms or 2m, plain seconds, or none [default: 30s].
+    #[arg(long, value_name = "TIME", value_parser = units::timeout, help_heading = "Limits")]
+    pub timeout: Option<Timeout>,
+
+    /// Stack, in units of about a byte [default: 512KiB].
+    #[arg(long, value_name = "UNITS", value_parser = units::stack, help_heading = "Limits")]
+    pub stack: Option<u32>,
+
+    /// Bytes that the guest may write to stdout and stderr together [default: 64MiB].
+    #[arg(long, value_name = "SIZE", value_parser = units::memory, help_heading = "Limits")]
+    pub output: Option<MemoryBytes>,
+
+    /// Elements over all tables [default: 100000].
+    #[arg(long, value_name = "COUNT", value_parser = units::count, help_heading = "Limits")]
+    pub table_elements: Option<u64>,
+
+    /// Calls of host functions [default: bounded by fuel only].
+    #[arg(long, value_name = "COUNT", value_parser = units::count, help_heading = "Limits")]
+    pub host_calls: Option<u64>,
+
+    /// Make the run repeatable: virtual clock, randomness from SEED, canonical NaNs.
+    #[arg(long, value_name = "SEED")]
+    pub deterministic: Option<u64>,
+
+    /// Say how it ended as one JSON object on the last line of standard error.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Say what it cost, on standard error.
+    #[arg(long)]
+    pub stats: bool,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam run hello.wasm
+  cofferdam run --dir data:/data:ro wordcount.wasm /data/book.txt
+  cofferdam run --invoke add mathlib.wasm 2 3
+  cofferdam run --fuel 2M --memory 10MiB --timeout 500ms --json untrusted.wasm
+
+Exit codes:
+  0–255  the guest's own (one above 255 becomes 255)
+  120    refused: the module, an import, the function or its arguments
+  121    trapped: the guest's fault
+  122    stopped by a limit
+  123    a host function failed
+  124    the engine failed
+  2      these options make no sense
+Where they collide, `outcome` of --json is authoritative.";
+
+impl Run {
+    fn policy(&self) -> SecurityPolicy {
+        let tool = Limits::tool();
+        let limits = Limits {
+            fuel: self.fuel.unwrap_or(tool.fuel),
+            memory: self.memory.unwrap_or(tool.memory),
+            timeout: self.timeout.map_or(tool.timeout, |t| t.0),
+            stack_units: self.stack.unwrap_or(tool.stack_units),
+            output: self.output.unwrap_or(tool.output),
+            table_elements: self.table_elements.unwrap_or(tool.table_elements),
+            host_calls: self.host_calls.unwrap_or(tool.host_calls),
+            ..tool
+        };
+        let mut policy = SecurityPolicy::new(self.policy)
+            .limits(limits)
+            .grants(Grants::wasi())
+            .unknown_imports(self.unknown_imports)
+            .fuel_mode(self.fuel_mode)
+            .determinism(self.deterministic.map_or(Determinism::Off, |seed| Determinism::Full { seed }));
+        for proposal in &self.feature {
+            policy = policy.allow(*proposal);
+        }
+        for proposal in &self.no_feature {
+            policy = policy.deny(*proposal);
+        }
+        policy
+    }
+
+    fn wasi(&self, limits: &Limits) -> anyhow::Result<WasiConfig> {
+        let name = self.module.file_name().map_or_else(|| "guest".into(), |n| n.to_string_lossy().into_owned());
+        let mut args = vec![name];
+        if self.invoke.is_none() {
+            args.extend_from_slice(&self.args);
+        }
+        let stdin = match &self.stdin {
+            None => Stdin::Inherit,
+            Some(path) => {
+                Stdin::File(File::open(path).with_context(|| format!("cannot open {} for --stdin", path.display()))?)
+            }
+        };
+        let (clocks, random) = match self.deterministic {
+            None => (Clocks::Real, Random::Real),
+            Some(seed) => (Clocks::Virtual { start_ns: 0 }, Random::Seeded(seed)),
+        };
+        Ok(WasiConfig {
+            args,
+            env: self.env.clone(),
+            stdin,
+            stdout: Output::Inherit,
+            stderr: Output::Inherit,
+            preopens: self.dir.clone(),
+            clocks,
+            random,
+            limits: WasiLimits {
+                output_bytes: limits.output.get(),
+                open_files: limits.open_files,
+                ..WasiLimits::default()
+            },
+        })
+    }
+
+    /// Runs it, says how it ended and returns the exit code.
+    pub fn execute(&self) -> anyhow::Result<u8> {
+        let engine = engines::by_name(&self.engine)?;
+        let mut context =
+            Context { engine: engine.descriptor().id.to_owned(), fuel_mode: self.fuel_mode, module: None };
+        let bytes = read_module(&self.module, SecurityPolicy::default().module_limits.module_bytes)?;
+        let sandbox = Sandbox::builder(engine).policy(self.policy()).build()?;
+        let ending = self.run(&sandbox, &bytes, &mut context)?;
+
+        if self.invoke.is_some() && !ending.values().is_empty() {
+            let mut out = std::io::stdout().lock();
+            // A reader that went away is no fault of the guest's.
+            let _ = ending.values().iter().try_for_each(|v| writeln!(out, "{v}"));
+        }
+        if let Some(words) = ending.words() {
+            eprintln!("{words}");
+        }
+        if self.stats
+            && let Some(stats) = ending.stats()
+        {
+            eprintln!("{stats}");
+        }
+        if self.json {
+            eprintln!("{}", ending.json(&context));
+        }
+        Ok(ending.exit_code())
+    }
+
+    fn run(&self, sandbox: &Sandbox, bytes: &[u8], context: &mut Context) -> anyhow::Result<Ending> {
+        let module = match sandbox.load(bytes) {
+            Ok(module) => module,
+            Err(error) => return Ok(Ending::not_loaded(&error)),
+        };
+        context.module = Some(module.prepared().hash());
+        let limits = &sandbox.policy().limits;
+        let export = self.invoke.as_deref().unwrap_or(COMMAND);
+        let args = match self.typed_args(&module, export) {
+            Ok(args) => args,
+            Err(why) => return Ok(Ending::refused("bad_arguments", why)),
+        };
+        let wasi = self.wasi(limits)?.build()?;
+        let mut guest = match sandbox.guest(&module, GuestState::with_wasi(wasi)) {
+            Ok(guest) => guest,
+            Err(error) => return Ok(Ending::no_guest(&error)),
+        };
+        let report = guest.call(export, &args);
+        Ok(Ending::called(&report.outcome, report.receipt, limits))
+    }
+
+    /// ARGS by the types of the export's parameters; a command takes them through WASI instead.
+    fn typed_args(&self, module: &Module, export: &str) -> Result<Vec<Value>, String> {
+        if self.invoke.is_none() {
+            return Ok(Vec::new());
+        }
+        // An export that is missing is refused by the call itself, which knows what there is instead.
+        let Some(ExternType::Func(Some(ty))) = module.prepared().export(export) else { return Ok(Vec::new()) };
+        if ty.params().len() != self.args.len() {
+            return Err(format!("function `{export}` is {ty}, and {} arguments were given", self.args.len()));
+        }
+        let values = self.args.iter().zip(ty.params()).map(|(arg, ty)| units::argument(arg, *ty));
+        values.collect::<Result<_, _>>().map_err(|why| format!("{why}; function `{export}` is {ty}"))
+    }
+}
+
+/// Reads at most one byte more than a module may have, so that an endless file is refused like a large one.
+fn read_module(path: &Path, cap: u64) -> anyhow::Result<Vec<u8>> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    anyhow::ensure!(!file.metadata()?.is_dir(), "{} is a directory, not a module", path.display());
+    let mut bytes = Vec::new();
+    file.take(cap.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(bytes)
+}

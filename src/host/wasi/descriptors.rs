@@ -1,0 +1,130 @@
+//! The guest's descriptor table: bounded, lowest free number first.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use cap_std::fs::Dir;
+
+use super::config::Access;
+use super::errno::Errno;
+use super::readdir::Listing;
+
+/// One open descriptor.
+pub(super) struct Descriptor {
+    pub kind: Kind,
+    /// `fdflags` as the guest set them.
+    pub flags: u16,
+}
+
+/// What a descriptor stands for. The streams themselves are in the guest's state, so that renumbering
+/// them does not move them.
+pub(super) enum Kind {
+    Stdin,
+    Stdout,
+    Stderr,
+    File(OpenFile),
+    Dir(OpenDir),
+}
+
+/// An open regular file.
+#[derive(Clone)]
+pub(super) struct OpenFile {
+    pub file: Arc<File>,
+    pub readable: bool,
+    pub writable: bool,
+    /// Of the directory it was opened through.
+    pub access: Access,
+}
+
+/// An open directory.
+pub(super) struct OpenDir {
+    pub dir: Arc<Dir>,
+    pub access: Access,
+    /// The name given by the configuration, if it was.
+    pub preopen: Option<Box<str>>,
+    /// Its entries as they were when the guest began to read them.
+    pub listing: Option<Listing>,
+}
+
+impl OpenDir {
+    /// The directory, to change something in it.
+    pub fn writable(&self) -> Result<&Arc<Dir>, Errno> {
+        match self.access {
+            Access::ReadWrite => Ok(&self.dir),
+            Access::ReadOnly => Err(Errno::ReadOnly),
+        }
+    }
+}
+
+/// The table.
+pub(super) struct Descriptors {
+    slots: Vec<Option<Descriptor>>,
+    /// No slot below this one is free.
+    free_from: usize,
+    limit: usize,
+}
+
+impl Descriptors {
+    /// An empty table for at most `limit` descriptors.
+    pub fn new(limit: u32) -> Self {
+        Self { slots: Vec::new(), free_from: 0, limit: limit as usize }
+    }
+
+    pub fn get(&self, fd: u32) -> Result<&Descriptor, Errno> {
+        self.slots.get(fd as usize).and_then(Option::as_ref).ok_or(Errno::BadFd)
+    }
+
+    pub fn get_mut(&mut self, fd: u32) -> Result<&mut Descriptor, Errno> {
+        self.slots.get_mut(fd as usize).and_then(Option::as_mut).ok_or(Errno::BadFd)
+    }
+
+    /// The open directory `fd`.
+    pub fn dir(&self, fd: u32) -> Result<&OpenDir, Errno> {
+        match &self.get(fd)?.kind {
+            Kind::Dir(dir) => Ok(dir),
+            _ => Err(Errno::NotDirectory),
+        }
+    }
+
+    /// Whether another descriptor can be opened, asked before the host opens anything.
+    pub fn room(&self) -> Result<(), Errno> {
+        let full = self.slots.len() >= self.limit && self.slots.iter().skip(self.free_from).all(Option::is_some);
+        if full { Err(Errno::TooManyOpen) } else { Ok(()) }
+    }
+
+    /// Opens a descriptor under the lowest free number.
+    pub fn insert(&mut self, kind: Kind, flags: u16) -> Result<u32, Errno> {
+        let at = (self.free_from..self.slots.len())
+            .find(|i| self.slots.get(*i).is_some_and(Option::is_none))
+            .unwrap_or(self.slots.len());
+        if at >= self.limit {
+            return Err(Errno::TooManyOpen);
+        }
+        let fd = u32::try_from(at).map_err(|_| Errno::TooManyOpen)?;
+        let descriptor = Some(Descriptor { kind, flags });
+        match self.slots.get_mut(at) {
+            Some(slot) => *slot = descriptor,
+            None => self.slots.push(descriptor),
+        }
+        self.free_from = at + 1;
+        Ok(fd)
+    }
+
+    /// Frees a number.
+    pub fn take(&mut self, fd: u32) -> Result<Descriptor, Errno> {
+        let taken = self.slots.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::BadFd)?;
+        self.free_from = self.free_from.min(fd as usize);
+        Ok(taken)
+    }
+
+    /// Moves `from` to `to`, which must be open too, and returns what was open there.
+    pub fn renumber(&mut self, from: u32, to: u32) -> Result<Option<Descriptor>, Errno> {
+        self.get(to)?;
+        if from == to {
+            return Ok(None);
+        }
+        let moved = self.take(from)?;
+        let slot = self.get_mut(to)?;
+        Ok(Some(std::mem::replace(slot, moved)))
+    }
+}

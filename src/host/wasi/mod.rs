@@ -1,0 +1,47 @@
+//! WASI preview 1 as a thin layer of neutral host functions, the same on every engine.
+//!
+//! A guest has what its [`WasiConfig`] names and nothing else. All 46 calls link; [`known_imports`] says
+//! which of them do something. The others (sockets, signals) answer `ENOSYS`, and two answer `ENOTSUP`:
+//! `fd_allocate`, because it takes disk that no write was charged for, and `fd_fdstat_set_rights`.
+//!
+//! | a guest that | is told |
+//! |---|---|
+//! | gives a pointer or length outside its memory | `EFAULT` |
+//! | gives a path that leads out (`..`, absolute, by a symbolic link) | `EPERM` |
+//! | gives a path that is no UTF-8, contains NUL, is empty | `EILSEQ`, `EINVAL`, `ENOENT` |
+//! | would change something in a read-only directory | `EROFS` |
+//! | makes a symbolic link that is absolute or contains `..` | `EPERM` |
+//! | opens a FIFO, a device or a socket | `EACCES`, and nothing is opened |
+//! | has too many descriptors, iovs, subscriptions, listings | `EMFILE`, `EINVAL`, `EINVAL`, `ENOMEM` |
+//! | writes to a pipe that nobody reads any more | `EPIPE` |
+//!
+//! and one that writes more output than [`WasiLimits::output_bytes`] is ended. Waiting (for input, for
+//! room in a pipe, for time, for the disk) is under the call's deadline and gives the turn to others.
+//! Standard streams cannot be seeked. Files are the host's: their times, inode numbers and the device
+//! numbers stay real when clocks and randomness are not.
+
+mod abi;
+mod calls;
+mod clock;
+mod config;
+mod descriptors;
+mod environment;
+mod errno;
+mod fd;
+mod io;
+mod open;
+mod path;
+mod poll;
+mod random;
+mod readdir;
+mod state;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use calls::{KnownImport, add_to, imports, known_imports};
+pub use config::{Access, Clocks, Output, Preopen, Random, Stdin, WasiConfig, WasiConfigError, WasiLimits};
+pub use state::WasiState;
+
+/// The module half of every name of preview 1.
+pub const MODULE: &str = "wasi_snapshot_preview1";

@@ -1,0 +1,103 @@
+//! `fd_readdir`: listings as they were when the guest began to read, sorted by name, so that cookies stay
+//! valid while entries come and go and the order depends on the names alone.
+
+use cap_std::fs::{Dir, MetadataExt};
+use cofferdam_engine::{Caller, OutOfBounds};
+
+use super::abi::{FileType, dirent};
+use super::descriptors::{Kind, OpenDir};
+use super::errno::{Done, Errno};
+use super::state::WasiState;
+
+/// Fuel for finding, sorting and keeping one entry.
+const ENTRY_PRICE: u64 = 400;
+/// Entries that are paid for at once, before they are read.
+const BATCH: u64 = 64;
+/// Bytes that one entry takes beside its name.
+const ENTRY_BYTES: u64 = 64;
+
+/// The entries of a directory in the form in which guests get them.
+pub(super) struct Listing {
+    bytes: Vec<u8>,
+    /// Where each entry starts; a cookie is an index in here.
+    starts: Vec<usize>,
+    cost: u64,
+}
+
+impl Listing {
+    /// Bytes that it counts against the guest's budget.
+    pub(super) fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// Reads `dir`. Names that are no UTF-8 cannot be said in preview 1 and are left out.
+    fn read(caller: &mut Caller<'_>, dir: &Dir, budget: u64) -> Done<Self> {
+        let own = dir.dir_metadata()?.ino();
+        let mut cost = 0;
+        let mut entries = Vec::new();
+        let mut paid = 0_u64;
+        for entry in rustix::fs::Dir::read_from(dir)? {
+            if paid == 0 {
+                caller.charge(BATCH * ENTRY_PRICE)?;
+                paid = BATCH;
+            }
+            paid -= 1;
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            let inode = if name == ".." { own } else { entry.ino() };
+            cost += ENTRY_BYTES + name.len() as u64;
+            if cost > budget {
+                return Err(Errno::NoMemory.into());
+            }
+            entries.push((name.to_owned(), inode, FileType::from(entry.file_type())));
+        }
+        entries.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
+        let mut listing = Self { bytes: Vec::new(), starts: Vec::with_capacity(entries.len()), cost };
+        for (index, (name, inode, ty)) in entries.iter().enumerate() {
+            let len = u32::try_from(name.len()).map_err(|_| Errno::NameTooLong)?;
+            listing.starts.push(listing.bytes.len());
+            listing.bytes.extend_from_slice(&dirent(index as u64 + 1, *inode, len, *ty));
+            listing.bytes.extend_from_slice(name.as_bytes());
+        }
+        Ok(listing)
+    }
+
+    /// Everything from the entry `cookie` on.
+    fn from(&self, cookie: u64) -> &[u8] {
+        let start = usize::try_from(cookie).ok().and_then(|c| self.starts.get(c));
+        start.and_then(|s| self.bytes.get(*s..)).unwrap_or_default()
+    }
+}
+
+pub(super) fn fd_readdir(caller: &mut Caller<'_>, fd: u32, buf: u32, len: u32, cookie: u64, out: u32) -> Done {
+    caller.bytes(buf, len)?;
+    caller.bytes(out, 4)?;
+    let state = WasiState::of(caller)?;
+    let open = open_dir(state, fd)?;
+    if cookie == 0 || open.listing.is_none() {
+        let dir = open.dir.clone();
+        let freed = open.listing.take().map_or(0, |old| old.cost());
+        state.listing_bytes = state.listing_bytes.saturating_sub(freed);
+        let budget = state.limits.listing_bytes.saturating_sub(state.listing_bytes);
+        let listing = Listing::read(caller, &dir, budget)?;
+        let state = WasiState::of(caller)?;
+        state.listing_bytes += listing.cost();
+        open_dir(state, fd)?.listing = Some(listing);
+    }
+    let rest = open_dir(WasiState::of(caller)?, fd)?.listing.as_ref().map_or(0, |l| l.from(cookie).len());
+    let n = u32::try_from(rest).map_or(len, |rest| rest.min(len));
+    caller.charge_bytes(n.into())?;
+    let (state, memory) = WasiState::and_memory(caller)?;
+    let listing = open_dir(state, fd)?.listing.as_ref().map_or(&[][..], |l| l.from(cookie));
+    // The last entry may be cut: the guest then asks again from its cookie, with more room.
+    let target = memory.get_mut(buf as usize..).and_then(|m| m.get_mut(..n as usize)).ok_or(OutOfBounds)?;
+    target.copy_from_slice(listing.get(..n as usize).ok_or(Errno::Io)?);
+    Ok(caller.write(out, &n.to_le_bytes())?)
+}
+
+fn open_dir(state: &mut WasiState, fd: u32) -> Result<&mut OpenDir, Errno> {
+    match &mut state.descriptors.get_mut(fd)?.kind {
+        Kind::Dir(open) => Ok(open),
+        _ => Err(Errno::NotDirectory),
+    }
+}

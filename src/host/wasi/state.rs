@@ -1,0 +1,102 @@
+//! [`WasiState`]: what the host keeps of WASI for one guest, and how a call gets at it.
+
+use cofferdam_engine::{Caller, HostError};
+
+use super::clock::Clock;
+use super::config::WasiLimits;
+use super::descriptors::Descriptors;
+use super::errno::Done;
+use super::random::Source;
+use super::stream::{Input, Sink};
+use crate::host::GuestState;
+
+/// What the host keeps of WASI for one guest: made by [`WasiConfig::build`](super::WasiConfig::build),
+/// given to a guest in its [`GuestState`], asked for captured output afterwards.
+pub struct WasiState {
+    pub(super) args: Strings,
+    pub(super) env: Strings,
+    pub(super) descriptors: Descriptors,
+    pub(super) stdin: Input,
+    /// Standard output and standard error.
+    pub(super) outputs: [Sink; 2],
+    /// Bytes that may still be written to them.
+    pub(super) output_left: u64,
+    /// Bytes of directory listings held now.
+    pub(super) listing_bytes: u64,
+    pub(super) clock: Clock,
+    pub(super) random: Source,
+    pub(super) limits: WasiLimits,
+}
+
+impl WasiState {
+    /// What the guest has written to a captured stdout so far; empty if it is not captured.
+    #[must_use]
+    pub fn stdout_bytes(&self) -> &[u8] {
+        self.outputs[0].captured()
+    }
+
+    /// What the guest has written to a captured stderr so far; empty if it is not captured.
+    #[must_use]
+    pub fn stderr_bytes(&self) -> &[u8] {
+        self.outputs[1].captured()
+    }
+
+    /// Bytes written to stdout and stderr together, wherever they went.
+    #[must_use]
+    pub fn output_bytes(&self) -> u64 {
+        self.limits.output_bytes.saturating_sub(self.output_left)
+    }
+
+    /// The state of the calling guest.
+    pub(super) fn of<'a>(caller: &'a mut Caller<'_>) -> Done<&'a mut Self> {
+        Ok(present(&mut caller.state::<GuestState>()?.wasi)?)
+    }
+
+    /// The state of the calling guest and its memory, for copying between them.
+    pub(super) fn and_memory<'a>(caller: &'a mut Caller<'_>) -> Done<(&'a mut Self, &'a mut [u8])> {
+        let (state, memory) = caller.state_and_memory::<GuestState>()?;
+        Ok((present(&mut state.wasi)?, memory))
+    }
+}
+
+impl std::fmt::Debug for WasiState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WasiState").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+fn present(wasi: &mut Option<WasiState>) -> Result<&mut WasiState, HostError> {
+    wasi.as_mut().ok_or_else(|| HostError::failed("the guest calls WASI, and its state was made without it"))
+}
+
+/// Arguments or environment as the guest wants them: NUL-terminated, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Strings {
+    bytes: Vec<u8>,
+    starts: Vec<u32>,
+}
+
+impl Strings {
+    /// `None` if a guest could not address them all.
+    pub(super) fn new(strings: impl Iterator<Item = String>) -> Option<Self> {
+        let mut all = Self::default();
+        for string in strings {
+            all.starts.push(u32::try_from(all.bytes.len()).ok()?);
+            all.bytes.extend_from_slice(string.as_bytes());
+            all.bytes.push(0);
+        }
+        u32::try_from(all.bytes.len()).ok()?;
+        u32::try_from(all.starts.len()).ok()?.checked_mul(4)?;
+        Some(all)
+    }
+
+    /// All of them.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where each starts in [`Strings::bytes`].
+    pub(super) fn starts(&self) -> &[u32] {
+        &self.starts
+    }
+}

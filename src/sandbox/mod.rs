@@ -1,0 +1,188 @@
+//! One guest, safely: bytes in, outcome out. A module goes one way (recognise, validate and gate, check
+//! imports, prepare, compile, instantiate, call) and each step can only be reached through the one
+//! before. This room knows engines only as [`Engine`] values and asks `policy` what is allowed.
+
+mod guest;
+mod load;
+mod outcome;
+mod permits;
+mod resources;
+mod workers;
+
+use std::sync::Arc;
+
+use cofferdam_engine::{
+    AccessError, Engine, EngineFault, Extern, ExternType, Import, Imports, InstantiateError, MemoryType, Store,
+    TableType, ValType, Value,
+};
+
+use crate::host::{GuestState, wasi};
+use crate::policy::{CannotEnforce, Limits, SecurityPolicy};
+
+pub use guest::{COMMAND, CallOptions, Guest, NotRun};
+pub use load::{ImportRefusal, LoadError, Module, ModuleCache, Printable};
+pub use outcome::{CallRefusal, Outcome, Receipt, Report};
+pub use permits::{Permit, RunPermits};
+pub use resources::{HostMemorySpent, ResourceConfig, Resources};
+pub use workers::{Busy, Workers};
+
+/// An engine, a policy and the host functions that guests may be given: where modules are loaded and
+/// guests are made. Shared by reference; everything on it may be called from many threads.
+pub struct Sandbox {
+    engine: Arc<dyn Engine>,
+    policy: SecurityPolicy,
+    host: Imports,
+    resources: Arc<Resources>,
+}
+
+/// Puts a [`Sandbox`] together.
+pub struct SandboxBuilder {
+    engine: Arc<dyn Engine>,
+    policy: SecurityPolicy,
+    host: Imports,
+    resources: Option<Arc<Resources>>,
+}
+
+impl SandboxBuilder {
+    /// The policy; [`SecurityPolicy::standard`] if none is given.
+    #[must_use]
+    pub fn policy(mut self, policy: SecurityPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Host functions beside WASI. The policy's grants decide which of them a guest is linked with.
+    #[must_use]
+    pub fn host(mut self, imports: &Imports) -> Self {
+        for (module, name, import) in imports.iter() {
+            self.host.define(module, name, import.clone());
+        }
+        self
+    }
+
+    /// What this sandbox shares with others.
+    #[must_use]
+    pub fn resources(mut self, resources: Arc<Resources>) -> Self {
+        self.resources = Some(resources);
+        self
+    }
+
+    /// The sandbox.
+    ///
+    /// # Errors
+    /// A limit or determinism that the policy requires and the engine cannot enforce.
+    pub fn build(self) -> Result<Sandbox, CannotEnforce> {
+        let descriptor = self.engine.descriptor();
+        self.policy.check(descriptor.id, &descriptor.capabilities)?;
+        let resources = self.resources.unwrap_or_else(|| Resources::new(&ResourceConfig::default()));
+        Ok(Sandbox { engine: self.engine, policy: self.policy, host: self.host, resources })
+    }
+}
+
+/// Why a guest could not be made.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GuestError {
+    /// Its module could not be instantiated.
+    #[error(transparent)]
+    Instantiate(#[from] InstantiateError),
+    /// The host has no memory left to promise.
+    #[error(transparent)]
+    HostMemory(#[from] HostMemorySpent),
+    /// A stand-in for an unknown memory, table or global could not be made.
+    #[error("no stand-in for import `{import}` can be made: {error}")]
+    StandIn {
+        /// The import.
+        import: Printable,
+        /// Why.
+        error: AccessError,
+    },
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineFault),
+}
+
+impl Sandbox {
+    /// A sandbox on `engine`.
+    #[must_use]
+    pub fn builder(engine: Arc<dyn Engine>) -> SandboxBuilder {
+        SandboxBuilder { engine, policy: SecurityPolicy::default(), host: wasi::imports().clone(), resources: None }
+    }
+
+    /// The policy it was built with.
+    #[must_use]
+    pub fn policy(&self) -> &SecurityPolicy {
+        &self.policy
+    }
+
+    /// The engine it runs on.
+    #[must_use]
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
+    /// What it shares with others.
+    #[must_use]
+    pub fn resources(&self) -> &Arc<Resources> {
+        &self.resources
+    }
+
+    /// Takes a module (binary or text) through every gate and compiles it, or finds it compiled.
+    ///
+    /// # Errors
+    /// What is wrong with it, what the policy does not allow, or the engine's failure.
+    pub fn load(&self, module: &[u8]) -> Result<Module, LoadError> {
+        load::load(&*self.engine, &self.policy, &self.host, &self.resources.cache, module)
+    }
+
+    /// Makes a guest: a store of its own with one instance of `module`. No guest code runs yet.
+    ///
+    /// # Errors
+    /// A cap that the module's own minimum is above, the host's memory budget, or the engine's failure.
+    pub fn guest(&self, module: &Module, state: GuestState) -> Result<Guest, GuestError> {
+        self.guest_with(module, state, self.policy.limits.clone())
+    }
+
+    /// The same with other limits than the policy's.
+    ///
+    /// # Errors
+    /// As [`Sandbox::guest`].
+    pub fn guest_with(&self, module: &Module, state: GuestState, limits: Limits) -> Result<Guest, GuestError> {
+        let reservation = self.resources.reserve(limits.memory.get())?;
+        let mut store = self.engine.store(&limits.store(), Box::new(state))?;
+        let instance = if module.stand_ins.is_empty() {
+            store.instantiate(&*module.compiled, &module.imports)?
+        } else {
+            let imports = with_stand_ins(&mut *store, module)?;
+            store.instantiate(&*module.compiled, &imports)?
+        };
+        let descriptor = self.engine.descriptor();
+        let engine = (descriptor.id, descriptor.version);
+        Ok(Guest::new(store, instance, module.clone(), limits, engine, self.resources.clone(), reservation))
+    }
+}
+
+/// Makes the smallest memory, table or global that fits each import that nobody provides.
+fn with_stand_ins(store: &mut dyn Store, module: &Module) -> Result<Imports, GuestError> {
+    let mut imports = module.imports.clone();
+    for import in &module.stand_ins {
+        let made = match &import.ty {
+            ExternType::Memory(ty) => store.new_memory(MemoryType { ..*ty }).map(Extern::Memory),
+            ExternType::Table(ty) => {
+                let element = ty.element.unwrap_or(ValType::FuncRef);
+                store.new_table(TableType { ..*ty }, Value::default_of(element)).map(Extern::Table)
+            }
+            ExternType::Global(ty) => match ty.value {
+                Some(value) => store.new_global(*ty, Value::default_of(value)).map(Extern::Global),
+                None => Err(AccessError::Unsupported),
+            },
+            ExternType::Func(_) | ExternType::Tag => Err(AccessError::Unsupported),
+        };
+        let made = made.map_err(|error| GuestError::StandIn {
+            import: Printable::new(&format!("{}.{}", import.module, import.name)),
+            error,
+        })?;
+        imports.define(&import.module, &import.name, Import::Extern(made));
+    }
+    Ok(imports)
+}

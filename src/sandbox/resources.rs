@@ -1,0 +1,129 @@
+//! [`Resources`]: what all guests of a process share: run permits, workers, compiled modules, memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::load::ModuleCache;
+use super::permits::RunPermits;
+use super::workers::Workers;
+use crate::policy::MemoryBytes;
+
+/// How much of the host the guests may have together.
+#[derive(Clone, Debug)]
+pub struct ResourceConfig {
+    /// Guests that make progress at once. Default: one per core.
+    pub run_permits: usize,
+    /// Asynchronous calls in flight, each with a thread. Default 512.
+    pub max_calls_in_flight: usize,
+    /// Asynchronous calls that wait for a thread. Default 4,096.
+    pub max_queued_calls: usize,
+    /// Compiled code kept for the next load. Default 256 MiB.
+    pub module_cache: MemoryBytes,
+    /// The sum of the memory caps of live guests. Default: no bound.
+    pub memory: Option<MemoryBytes>,
+}
+
+impl Default for ResourceConfig {
+    fn default() -> Self {
+        Self {
+            run_permits: std::thread::available_parallelism().map_or(1, usize::from),
+            max_calls_in_flight: 512,
+            max_queued_calls: 4_096,
+            module_cache: MemoryBytes::mib(256),
+            memory: None,
+        }
+    }
+}
+
+/// What all guests of a process share. Make one and give it to every sandbox.
+pub struct Resources {
+    pub(super) permits: Arc<RunPermits>,
+    pub(super) workers: Workers,
+    pub(super) cache: ModuleCache,
+    memory: Arc<MemoryBudget>,
+}
+
+struct MemoryBudget {
+    cap: Option<u64>,
+    reserved: AtomicU64,
+}
+
+/// The host has promised as much memory to guests as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the host's memory budget is spent: {need} more wanted, {reserved} of {cap} promised to guests already")]
+pub struct HostMemorySpent {
+    /// The new guest's memory cap.
+    pub need: MemoryBytes,
+    /// The caps of all live guests.
+    pub reserved: MemoryBytes,
+    /// The budget.
+    pub cap: MemoryBytes,
+}
+
+/// A part of the host's memory budget, given back when dropped.
+pub(super) struct Reservation {
+    budget: Arc<MemoryBudget>,
+    bytes: u64,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.reserved.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+impl Resources {
+    /// Resources as configured.
+    #[must_use]
+    pub fn new(config: &ResourceConfig) -> Arc<Self> {
+        Arc::new(Self {
+            permits: Arc::new(RunPermits::new(config.run_permits)),
+            workers: Workers::new(config.max_calls_in_flight, config.max_queued_calls),
+            cache: ModuleCache::new(config.module_cache.get()),
+            memory: Arc::new(MemoryBudget { cap: config.memory.map(MemoryBytes::get), reserved: AtomicU64::new(0) }),
+        })
+    }
+
+    /// Compiled modules kept.
+    #[must_use]
+    pub fn cache(&self) -> &ModuleCache {
+        &self.cache
+    }
+
+    /// The memory caps of all live guests, in bytes.
+    #[must_use]
+    pub fn reserved_memory(&self) -> MemoryBytes {
+        MemoryBytes::new(self.memory.reserved.load(Ordering::Acquire))
+    }
+
+    /// Sets `bytes` aside for a guest, before it is made.
+    pub(super) fn reserve(&self, bytes: u64) -> Result<Reservation, HostMemorySpent> {
+        let cap = self.memory.cap.unwrap_or(u64::MAX);
+        let add = |reserved: u64| reserved.checked_add(bytes).filter(|sum| *sum <= cap);
+        match self.memory.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, add) {
+            Ok(_) => Ok(Reservation { budget: self.memory.clone(), bytes }),
+            Err(reserved) => Err(HostMemorySpent {
+                need: MemoryBytes::new(bytes),
+                reserved: MemoryBytes::new(reserved),
+                cap: MemoryBytes::new(cap),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_promised_once_and_comes_back() {
+        let config = ResourceConfig { memory: Some(MemoryBytes::new(100)), ..ResourceConfig::default() };
+        let resources = Resources::new(&config);
+        let first = resources.reserve(60).expect("within the budget");
+        let spent = resources.reserve(41).map(drop).expect_err("past the budget");
+        assert_eq!((spent.need.get(), spent.reserved.get(), spent.cap.get()), (41, 60, 100));
+        drop(first);
+        let _all = resources.reserve(100).expect("all of it came back");
+        assert_eq!(resources.reserved_memory().get(), 100);
+    }
+}

@@ -1,0 +1,148 @@
+//! [`Workers`]: the bounded pool of threads on which guests of asynchronous callers run, so that guest
+//! code never runs on an executor's own threads.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A thread with nothing to do for this long ends.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// All threads are taken and the queue is full. The call was not begun; try again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("all {threads} calls in flight are taken and {queued} more are queued")]
+pub struct Busy {
+    /// Threads in the pool.
+    pub threads: usize,
+    /// Calls that wait for one.
+    pub queued: usize,
+}
+
+/// At most `max_threads` calls in flight and `max_queue` waiting; more are refused with [`Busy`].
+pub struct Workers(Arc<Inner>);
+
+struct Inner {
+    pool: Mutex<Pool>,
+    work: Condvar,
+    max_threads: usize,
+    max_queue: usize,
+}
+
+#[derive(Default)]
+struct Pool {
+    queue: VecDeque<Job>,
+    idle: usize,
+    threads: usize,
+    closed: bool,
+}
+
+impl Workers {
+    /// A pool that starts threads as they are needed.
+    #[must_use]
+    pub fn new(max_threads: usize, max_queue: usize) -> Self {
+        let inner = Inner { pool: Mutex::default(), work: Condvar::new(), max_threads: max_threads.max(1), max_queue };
+        Self(Arc::new(inner))
+    }
+
+    /// Runs `job` on a thread of the pool.
+    ///
+    /// # Errors
+    /// [`Busy`]; the job is dropped then.
+    pub fn submit(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
+        let inner = &self.0;
+        let mut pool = inner.pool.lock();
+        if pool.idle > pool.queue.len() {
+            pool.queue.push_back(Box::new(job));
+            inner.work.notify_one();
+            return Ok(());
+        }
+        let busy = Busy { threads: pool.threads, queued: pool.queue.len() };
+        if pool.threads < inner.max_threads {
+            pool.threads += 1;
+            let worker = inner.clone();
+            let first: Job = Box::new(job);
+            let spawned = std::thread::Builder::new().name("cofferdam-worker".into()).spawn(move || worker.run(first));
+            if spawned.is_err() {
+                pool.threads -= 1;
+                return Err(busy);
+            }
+            return Ok(());
+        }
+        if pool.queue.len() >= inner.max_queue {
+            return Err(busy);
+        }
+        pool.queue.push_back(Box::new(job));
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn run(&self, first: Job) {
+        /// Keeps the count right even if a job panics.
+        struct Leave<'a>(&'a Inner);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.pool.lock().threads -= 1;
+            }
+        }
+        let _leave = Leave(self);
+        first();
+        loop {
+            let mut pool = self.pool.lock();
+            let job = loop {
+                if let Some(job) = pool.queue.pop_front() {
+                    break job;
+                }
+                if pool.closed {
+                    return;
+                }
+                pool.idle += 1;
+                let waited = self.work.wait_for(&mut pool, IDLE);
+                pool.idle -= 1;
+                if waited.timed_out() && pool.queue.is_empty() {
+                    return;
+                }
+            };
+            drop(pool);
+            job();
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.0.pool.lock().closed = true;
+        self.0.work.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_full_pool_and_queue_say_busy_and_recover() {
+        let workers = Workers::new(1, 1);
+        let (release, gate) = channel::<()>();
+        let (done, results) = channel();
+        let first = done.clone();
+        workers
+            .submit(move || {
+                gate.recv().expect("the test sends");
+                first.send(1).expect("the test receives");
+            })
+            .expect("the pool is empty");
+        let second = done.clone();
+        workers.submit(move || second.send(2).expect("the test receives")).expect("the queue is empty");
+        assert_eq!(workers.submit(|| ()), Err(Busy { threads: 1, queued: 1 }));
+        release.send(()).expect("the worker waits");
+        assert_eq!((results.recv(), results.recv()), (Ok(1), Ok(2)));
+        workers.submit(move || done.send(3).expect("the test receives")).expect("there is room again");
+        assert_eq!(results.recv(), Ok(3));
+    }
+}

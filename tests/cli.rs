@@ -1,0 +1,294 @@
+//! The command as a person or a script meets it: options in, standard output, exit code and JSON out.
+#![cfg(any(feature = "wasmer-cranelift"))]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value as Json;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn example(name: &str) -> PathBuf {
+    root().join("examples/guests").join(name)
+}
+
+fn hostile(name: &str) -> PathBuf {
+    root().join("tests/guests/hostile").join(name)
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
+    command.current_dir(root()).stdin(Stdio::null());
+    command
+}
+
+fn run(options: &[&str], module: &Path, args: &[&str]) -> Output {
+    command().arg("run").args(options).arg(module).args(args).output().expect("the command starts")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn json(output: &Output) -> Json {
+    let text = err(output);
+    let last = text.lines().last().unwrap_or_default();
+    serde_json::from_str(last).unwrap_or_else(|e| panic!("{e} in {text}"))
+}
+
+fn wat(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::with_suffix(".wat").expect("a temporary file");
+    file.write_all(text.as_bytes()).expect("it can be written");
+    file
+}
+
+#[test]
+fn a_command_reads_stdin_and_files_and_gives_its_exit_code() {
+    let mut child = command()
+        .args(["run"])
+        .arg(example("wordcount.wasm"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    child.stdin.take().expect("it is piped").write_all(b"one two\nthree\n").expect("it is read");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(out(&output).split_whitespace().take(3).collect::<Vec<_>>(), ["2", "3", "14"]);
+    assert_eq!(output.status.code(), Some(0));
+
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("a.txt"), "a b c\n").expect("it can be written");
+    let grant = format!("{}:/data:ro", dir.path().display());
+    let output = run(&["--dir", &grant], &example("wordcount.wasm"), &["/data/a.txt"]);
+    assert_eq!(out(&output).split_whitespace().take(4).collect::<Vec<_>>(), ["1", "3", "6", "/data/a.txt"]);
+
+    let output = run(&["--dir", &grant], &example("wordcount.wasm"), &["/data/missing.txt"]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    let without = run(&["--json"], &example("wordcount.wasm"), &["/data/a.txt"]);
+    assert_eq!((without.status.code(), json(&without)["outcome"].as_str()), (Some(1), Some("completed")));
+}
+
+#[test]
+fn an_export_takes_typed_arguments_before_or_after_the_module() {
+    for options_first in [true, false] {
+        let lib = example("mathlib.wasm");
+        let output = if options_first {
+            run(&["--invoke", "add"], &lib, &["2", "3"])
+        } else {
+            command().arg("run").arg(&lib).args(["--invoke", "add", "2", "3"]).output().expect("it starts")
+        };
+        assert_eq!((out(&output).as_str(), output.status.code()), ("5\n", Some(0)), "{}", err(&output));
+    }
+    let output = run(&["--invoke", "add", "--json"], &example("mathlib.wasm"), &["-7", "0x10"]);
+    let report = json(&output);
+    assert_eq!(report["values"], serde_json::json!([9]));
+    assert_eq!(report["outcome"], "completed");
+    assert_eq!(report["exit_code"], 0);
+    assert!(report["reason"].is_null());
+    for key in ["fuel", "price_version", "peak_memory_bytes", "wall_ns"] {
+        assert!(report[key].as_u64().is_some(), "{key} in {report}");
+    }
+    assert_eq!(report["fuel_mode"], "portable");
+    assert_eq!(report["module_hash"].as_str().map(str::len), Some(64));
+}
+
+#[test]
+fn what_is_asked_for_in_vain_is_refused_with_what_there_is() {
+    let missing = run(&["--invoke", "subtract", "--json"], &example("mathlib.wasm"), &[]);
+    assert_eq!((missing.status.code(), json(&missing)["reason"].as_str()), (Some(120), Some("missing_export")));
+    assert!(err(&missing).contains("add"), "{}", err(&missing));
+    let few = run(&["--invoke", "add", "--json"], &example("mathlib.wasm"), &["1"]);
+    assert_eq!((few.status.code(), json(&few)["reason"].as_str()), (Some(120), Some("bad_arguments")));
+    assert!(err(&few).contains("(i32, i32) -> (i32)"), "{}", err(&few));
+    let wrong = run(&["--invoke", "add"], &example("mathlib.wasm"), &["1", "two"]);
+    assert!(err(&wrong).contains("`two` is no i32"), "{}", err(&wrong));
+    let nothing = command().args(["run", "no-such-file.wasm"]).output().expect("it starts");
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(err(&nothing).contains("no-such-file.wasm"));
+    let engine = run(&["--engine", "v9"], &example("mathlib.wasm"), &[]);
+    assert!(err(&engine).contains("no engine is called `v9`"), "{}", err(&engine));
+}
+
+#[test]
+fn each_kind_of_ending_has_its_code_its_word_and_its_flag() {
+    type Row = (&'static [&'static str], &'static str, i32, &'static str, &'static str, &'static str);
+    let rows: &[Row] = &[
+        (&["--fuel", "1000"], "(loop br 0)", 122, "stopped", "fuel", "--fuel"),
+        (&["--timeout", "20ms", "--fuel", "unlimited"], "(loop br 0)", 122, "stopped", "deadline", "--timeout"),
+        (&[], "call 0", 122, "stopped", "stack", "--stack"),
+        (&[], "unreachable", 121, "trapped", "unreachable", ""),
+        (&[], "(drop (i32.div_s (i32.const 1) (i32.const 0)))", 121, "trapped", "integer_division_by_zero", ""),
+        (&[], "(drop (i32.load (i32.const -1)))", 121, "trapped", "memory_out_of_bounds", ""),
+    ];
+    for mode in ["portable", "native"] {
+        for (options, body, code, outcome, reason, flag) in rows {
+            let module = wat(&format!("(module (memory 1) (func $f (export \"_start\") {body}))"));
+            let options = [*options, &["--json", "--fuel-mode", mode]].concat();
+            let output = run(&options, module.path(), &[]);
+            let report = json(&output);
+            let case = format!("{mode} {body}: {}", err(&output));
+            assert_eq!(output.status.code(), Some(*code), "{case}");
+            assert_eq!(
+                (report["outcome"].as_str(), report["reason"].as_str()),
+                (Some(*outcome), Some(*reason)),
+                "{case}"
+            );
+            assert_eq!(report["fuel_mode"], mode, "{case}");
+            assert!(report["message"].as_str().is_some_and(|m| m.contains(flag)), "{case}");
+            assert!(out(&output).is_empty(), "{case}");
+        }
+    }
+}
+
+#[test]
+fn refusals_say_what_and_which_flag() {
+    let rows: &[(&str, &str, &[&str])] = &[
+        (r#"(module (import "env" "magic" (func)))"#, "import", &["env.magic", "unknown", "--unknown-imports"]),
+        (
+            "(module (func (export \"_start\") (drop (v128.const i32x4 0 0 0 0))))",
+            "proposal",
+            &["simd", "function 0", "standard"],
+        ),
+        ("(module (export \"cofferdam:start\" (func 0)) (func))", "reserved_name", &["cofferdam:start"]),
+        ("this is no module", "not_wasm", &[]),
+        ("(module (func (export \"_start\") i32.add))", "invalid", &[]),
+        ("(component)", "component", &["component"]),
+    ];
+    for (text, reason, words) in rows {
+        let output = run(&["--json"], wat(text).path(), &[]);
+        assert_eq!(output.status.code(), Some(120), "{text}: {}", err(&output));
+        assert_eq!(
+            (json(&output)["outcome"].as_str(), json(&output)["reason"].as_str()),
+            (Some("refused"), Some(*reason)),
+            "{text}: {}",
+            err(&output)
+        );
+        for word in *words {
+            assert!(err(&output).contains(word), "{word} in {}", err(&output));
+        }
+    }
+}
+
+#[test]
+fn too_much_memory_at_start_names_cap_need_and_flag() {
+    let module = wat("(module (memory 100) (func (export \"_start\")))");
+    let output = run(&["--memory", "1MiB", "--json"], module.path(), &[]);
+    let report = json(&output);
+    assert_eq!((report["outcome"].as_str(), report["reason"].as_str()), (Some("stopped"), Some("memory")));
+    let words = err(&output);
+    assert!(words.contains("6553600") && words.contains("1048576") && words.contains("--memory"), "{words}");
+    assert_eq!(output.status.code(), Some(122));
+    assert_eq!(run(&["--memory", "7MiB"], module.path(), &[]).status.code(), Some(0));
+}
+
+#[test]
+fn a_trap_shows_the_guests_own_frames() {
+    let module = wat(
+        "(module (func $inner unreachable) (func $outer (drop (i32.const 1)) call $inner) (func (export \"_start\") call $outer))",
+    );
+    for mode in ["portable", "native"] {
+        let output = run(&["--json", "--fuel-mode", mode], module.path(), &[]);
+        let frames = json(&output)["frames"].as_array().cloned().unwrap_or_default();
+        let names: Vec<_> = frames.iter().filter_map(|f| f.as_str()?.split(' ').next()).collect();
+        assert_eq!(names, ["inner", "outer", "_start"], "{mode}: {}", err(&output));
+    }
+}
+
+#[test]
+fn the_guests_exit_code_is_the_commands() {
+    for (code, status) in [(0, 0), (3, 3), (255, 255), (70_000, 255), (256, 255)] {
+        let module = wat(&format!(
+            r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32))) (memory (export "memory") 1)
+               (func (export "_start") (call $exit (i32.const {code}))))"#
+        ));
+        let output = run(&["--json"], module.path(), &[]);
+        assert_eq!(output.status.code(), Some(status), "{code}");
+        assert_eq!(json(&output)["exit_code"], code);
+        assert_eq!(json(&output)["outcome"], "completed");
+    }
+}
+
+#[test]
+fn unknown_imports_can_be_trapped_or_defaulted() {
+    let module = wat(
+        r#"(module (import "env" "f" (func $f (result i32))) (import "env" "g" (global i32)) (import "env" "m" (memory 1))
+           (func (export "quiet") (result i32) (i32.const 7)) (func (export "loud") (result i32) (i32.add (call $f) (global.get 0))))"#,
+    );
+    let functions_only = wat(r#"(module (import "env" "f" (func $f (result i32)))
+           (func (export "quiet") (result i32) (i32.const 7)) (func (export "loud") (result i32) (call $f)))"#);
+    assert_eq!(run(&["--invoke", "quiet"], module.path(), &[]).status.code(), Some(120));
+    assert_eq!(out(&run(&["--invoke", "loud", "--unknown-imports", "default"], module.path(), &[])), "0\n");
+    assert_eq!(out(&run(&["--invoke", "quiet", "--unknown-imports", "trap"], functions_only.path(), &[])), "7\n");
+    let trapped = run(&["--invoke", "loud", "--unknown-imports", "trap"], functions_only.path(), &[]);
+    assert_eq!(trapped.status.code(), Some(121), "{}", err(&trapped));
+    assert!(err(&trapped).contains("env.f"), "{}", err(&trapped));
+}
+
+#[test]
+fn deterministic_runs_are_the_same_to_the_byte() {
+    let module = wat(r#"(module
+          (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+          (memory (export "memory") 1)
+          (func (export "roll") (result i64)
+            (drop (call $random (i32.const 0) (i32.const 8)))
+            (drop (call $clock (i32.const 0) (i64.const 1) (i32.const 8)))
+            (i64.xor (i64.load (i32.const 0)) (i64.load (i32.const 8)))))"#);
+    let roll = |seed| {
+        let output = run(&["--invoke", "roll", "--deterministic", seed, "--json"], module.path(), &[]);
+        (out(&output), json(&output)["fuel"].clone())
+    };
+    assert_eq!(roll("42"), roll("42"));
+    assert_ne!(roll("42").0, roll("43").0);
+    assert_ne!(roll("42").0, "");
+}
+
+#[test]
+fn the_environment_is_only_what_was_granted() {
+    let module = wat(
+        r#"(module (import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
+          (memory (export "memory") 1)
+          (func (export "count") (result i32) (drop (call $sizes (i32.const 0) (i32.const 4))) (i32.load (i32.const 0))))"#,
+    );
+    let count = |options: &[&str]| {
+        let options = [&["--invoke", "count"], options].concat();
+        let output = command().env("SECRET", "s").arg("run").args(options).arg(module.path()).output();
+        out(&output.expect("it starts")).trim().to_owned()
+    };
+    assert_eq!(count(&[]), "0");
+    assert_eq!(count(&["--env", "A=1"]), "1");
+    assert_eq!(count(&["--env", "A=1", "--env", "SECRET"]), "2");
+}
+
+#[test]
+fn engines_are_listed_for_people_and_machines() {
+    let text = out(&command().arg("engines").output().expect("it starts"));
+    assert!(text.contains("fuel modes") && text.contains("memory cap"), "{text}");
+    let output = command().args(["engines", "--json"]).output().expect("it starts");
+    let list: Json = serde_json::from_str(&out(&output)).expect("it is JSON");
+    assert!(list.as_array().is_some_and(|l| !l.is_empty()));
+    assert!(list[0]["capabilities"]["memory_cap"].as_bool().is_some_and(|c| c), "{list}");
+}
+
+#[test]
+fn help_teaches() {
+    let help = out(&command().args(["run", "--help"]).output().expect("it starts"));
+    for word in ["Examples:", "Exit codes:", "--fuel", "--dir", "10MiB"] {
+        assert!(help.contains(word), "{word} in {help}");
+    }
+}
+
+#[test]
+fn standard_output_is_the_guests_alone() {
+    let output = run(&["--stats", "--json"], &hostile("stdout_flood.wat"), &[]);
+    assert!(!out(&output).contains("cofferdam"));
+    assert_eq!(json(&output)["reason"], "output");
+    assert!(output.stdout.len() <= 64 << 20, "{}", output.stdout.len());
+}
