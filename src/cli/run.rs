@@ -68,7 +68,7 @@ pub struct Run {
     #[arg(long, value_name = "HOW", default_value = "refuse", help_heading = "Permissions")]
     pub unknown_imports: UnknownImports,
 
-    /// Fuel for the run: a count such as 500k, 2M or unlimited [default: 10G, about 10 s of work].
+    /// Fuel for the run: a count such as 500k, 2M or unlimited [default: 50G, about 10 s of work].
     #[arg(long, value_parser = units::fuel, help_heading = "Limits")]
     pub fuel: Option<Fuel>,
 

@@ -285,6 +285,11 @@ fn link(imports: &[ImportType], policy: &SecurityPolicy, host: &Imports) -> Resu
                     wanted.as_ref().map_or_else(|| "types the host cannot name".to_owned(), FuncType::to_string);
                 refused.push(ImportRefusal::Signature { module, name, given: func.ty().to_string(), wanted });
             }
+            (Some(Import::Host(func)), ty) if !matches!(ty, ExternType::Func(_)) => {
+                let (module, name) = shown();
+                let (given, wanted) = (func.ty().to_string(), format!("a {}", ty.kind()));
+                refused.push(ImportRefusal::Signature { module, name, given, wanted });
+            }
             (Some(given), _) => {
                 linked.define(module, name, given.clone());
             }

@@ -3,6 +3,8 @@
 //! the test.
 #![cfg(any(feature = "wasmer-cranelift"))]
 
+#[path = "../support/matrix.rs"]
+mod matrix;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -19,7 +21,8 @@ use std::time::Duration;
 use cofferdam::host::wasi::WasiConfig;
 use cofferdam::policy::{Fuel, Limits, SecurityPolicy};
 use cofferdam::{Engine, FuelMode, Guest, Outcome, Report, Value};
-use support::{closed_wasi, guest_with, hostile, matrix, policy, tight};
+use matrix::matrix;
+use support::{closed_wasi, guest_with, hostile, policy, tight};
 
 /// One engine in one fuel mode.
 struct Cell {

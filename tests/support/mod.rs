@@ -1,25 +1,13 @@
-//! What the tests share: every engine of the build, both fuel modes, and the hostile guests by name.
+//! What the hostile tests share: limits, guests by name, WASI that reaches nothing.
 
 use std::path::PathBuf;
 
 use cofferdam::host::wasi::{Output, Stdin, WasiConfig};
 use cofferdam::policy::{Fuel, Grants, Limits, MemoryBytes, SecurityPolicy};
 use cofferdam::sandbox::{GuestError, LoadError};
-use cofferdam::{Engine, FuelMode, Guest, GuestState, Sandbox, engines};
+use cofferdam::{Engine, FuelMode, Guest, GuestState, Sandbox};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Every engine of this build in both fuel modes: each test of behaviour runs on all of them.
-pub fn matrix() -> Vec<(Arc<dyn Engine>, FuelMode)> {
-    let mut cells = Vec::new();
-    for engine in engines::all() {
-        for mode in engine.descriptor().capabilities.fuel_modes {
-            cells.push((engine.clone(), *mode));
-        }
-    }
-    assert!(!cells.is_empty(), "this build has no engine to test");
-    cells
-}
 
 /// Limits for hostile guests: small, and one second.
 pub fn tight() -> Limits {

@@ -19,6 +19,11 @@ const FRAME_UNITS: u64 = 32;
 /// Stack units of one value, whatever its type: a vector fills them.
 const VALUE_UNITS: u64 = 16;
 
+/// In native mode an engine's own middlewares insert code before an operator, and the engine then reports
+/// the position *behind* that operator for it. A `nop` (free, and no machine code) behind each operator
+/// that can trap or call and gets code inserted, and one at the start, make that position its own.
+const NOP: u8 = 0x01;
+
 /// A rewritten body.
 pub(crate) struct Rewritten {
     /// Locals and operators, without the size in front.
@@ -78,10 +83,8 @@ pub(crate) fn rewrite_body(
     };
     // The cached counter is part of the weight in both modes, so that both trap at the same depth.
     let added_count = 2 + u64::from(needs.narrow) + u64::from(needs.wide);
-    let values = u64::from(locals)
-        + added_count
-        + u64::from(facts.operand_height(defined))
-        + u64::from(needs.callee_values);
+    let values =
+        u64::from(locals) + added_count + u64::from(facts.operand_height(defined)) + u64::from(needs.callee_values);
     let weight = (FRAME_UNITS + VALUE_UNITS * values).min(i32::MAX as u64);
     let plan = FunctionPlan {
         entry_price: entry_price(locals),
@@ -127,7 +130,8 @@ fn needs(body: &FunctionBody<'_>, facts: &Facts) -> Result<Needs, RewriteError> 
 fn slice<'a>(body: &FunctionBody<'a>, start: u64, end: u64) -> Result<&'a [u8], RewriteError> {
     let base = body.range().start;
     let range = start.checked_sub(base).zip(end.checked_sub(base));
-    let found = range.and_then(|(start, end)| body.as_bytes().get(usize::try_from(start).ok()?..usize::try_from(end).ok()?));
+    let found =
+        range.and_then(|(start, end)| body.as_bytes().get(usize::try_from(start).ok()?..usize::try_from(end).ok()?));
     found.ok_or(RewriteError::OutOfRange(start))
 }
 
@@ -152,13 +156,21 @@ impl Writer<'_> {
             let (operator, start) = reader.read_with_offset()?;
             if self.portable {
                 self.inject(at, &operator, facts);
+            } else if at == 0 {
+                self.bytes.push(NOP);
             }
             map.operator(injected_from, position(&self.bytes)?, narrow(start)?);
+            let marked = !self.portable && (is_call(&operator) || Bulk::of(&operator, &facts.spaces).is_some());
             if names_shifted_index(&operator) {
                 renumber.instruction(operator)?.encode(&mut self.bytes);
             } else {
                 // Everything else is copied as it is, which keeps distances and so the map small.
                 self.bytes.extend_from_slice(slice(body, start, reader.original_position())?);
+            }
+            if marked {
+                let marker = position(&self.bytes)?;
+                map.marker(marker, narrow(start)?);
+                self.bytes.push(NOP);
             }
             injected_from = position(&self.bytes)?;
             at += 1;

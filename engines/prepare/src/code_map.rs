@@ -82,12 +82,15 @@ impl BodyMap {
         let (mut new, mut old) = (0u32, self.first);
         let mut events = &*self.events;
         while let Some((copied, injected, original)) = next_event(&mut events) {
+            let (injected, marker) = (injected >> 1, injected & 1 != 0);
             let injected_from = new.checked_add(copied)?;
             let next_new = injected_from.checked_add(injected)?;
             let next_old = old.checked_add(original)?;
             if at < injected_from {
-                // Never into the next operator, should the last one have become longer.
-                return Some(old.checked_add(at - new)?.min(next_old.saturating_sub(1).max(old)));
+                // Never into the next operator, should the last one have become longer. A marker stands
+                // behind its own operator, so that one may be reached.
+                let last = if marker { next_old } else { next_old.saturating_sub(1) };
+                return Some(old.checked_add(at - new)?.min(last.max(old)));
             }
             if at < next_new {
                 return Some(next_old);
@@ -142,6 +145,15 @@ impl BodyMapBuilder {
     /// An event is written only where the distance between the two changes: how far the last event's
     /// distance held, how many bytes were injected, how far on this operator is in the original.
     pub(crate) fn operator(&mut self, injected_from: u32, rewritten: u32, original: u32) {
+        self.event(injected_from, rewritten, original, false);
+    }
+
+    /// What is injected at `rewritten` stands behind the operator at `original` and belongs to it.
+    pub(crate) fn marker(&mut self, rewritten: u32, original: u32) {
+        self.event(rewritten, rewritten, original, true);
+    }
+
+    fn event(&mut self, injected_from: u32, rewritten: u32, original: u32, marker: bool) {
         if self.first.is_none() {
             self.first = Some(original);
             self.last.1 = original;
@@ -153,7 +165,7 @@ impl BodyMapBuilder {
             return;
         }
         write(&mut self.events, injected_from.saturating_sub(new));
-        write(&mut self.events, rewritten.saturating_sub(injected_from));
+        write(&mut self.events, rewritten.saturating_sub(injected_from) << 1 | u32::from(marker));
         write(&mut self.events, was);
         self.last = (rewritten, original);
     }

@@ -82,8 +82,9 @@ module_limits! {
     memories = 100, "memories";
     /// Exception tags, imported and defined.
     tags = 1_000, "exception tags";
-    /// Locals that one function declares: the limit that the JavaScript embedding and every engine share.
-    locals = 50_000, "locals in one function";
+    /// Parameters and locals of one function: the 50,000 that the JavaScript embedding and every engine
+    /// share, less the four that rewriting may add.
+    locals = 49_996, "parameters and locals in one function";
     /// Locals over all functions. Compilers keep tables for each, however few bytes declare them.
     total_locals = 3_000_000, "locals over all functions";
     /// Size of one function's body: the limit that the JavaScript embedding and every engine share.

@@ -441,12 +441,13 @@ impl<'a> Walk<'a> {
         limits.function_bytes(body.as_bytes().len() as u64, start)?;
 
         let mut groups = self.valid(body.get_locals_reader())?;
+        let params = u64::from(self.facts.defined_type(defined as usize).params);
         let mut locals = 0;
         for _ in 0..groups.get_count() {
             let offset = groups.original_position();
             let (count, ty) = self.valid(groups.read())?;
             locals += u64::from(count);
-            limits.locals(locals, offset)?;
+            limits.locals(params + locals, offset)?;
             limits.total_locals(self.counts.locals + locals, offset)?;
             self.used.at(offset, self.function).value_type(ty);
             self.check_used()?;

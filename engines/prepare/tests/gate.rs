@@ -63,12 +63,7 @@ const ROWS: &[Row] = &[
     outside(P::FunctionReferences, &[P::ReferenceTypes], "(module (type (func (param (ref func)))))"),
     outside(P::Gc, &[], "(module (type (struct)))"),
     inside(P::Gc, &[], "RefI31", "i32.const 0 ref.i31 drop"),
-    inside(
-        P::WideArithmetic,
-        &[],
-        "I64MulWideS",
-        "i64.const 0 i64.const 0 i64.mul_wide_s drop drop",
-    ),
+    inside(P::WideArithmetic, &[], "I64MulWideS", "i64.const 0 i64.const 0 i64.mul_wide_s drop drop"),
     outside(P::CustomPageSizes, &[], "(module (memory 1 (pagesize 1)))"),
     inside(P::Floats, &[], "F32Const", "f32.const 0 drop"),
     outside(P::Floats, &[], "(module (type (func (result f64))))"),
@@ -79,10 +74,9 @@ impl Row {
         match self.place {
             None => self.text.to_owned(),
             // Function 1, behind an import, is called `named`.
-            Some(_) => format!(
-                r#"(module (import "a" "b" (func)) (memory 1) (table 1 funcref) (func $named {}))"#,
-                self.text
-            ),
+            Some(_) => {
+                format!(r#"(module (import "a" "b" (func)) (memory 1) (table 1 funcref) (func $named {}))"#, self.text)
+            }
         }
     }
 }
@@ -228,8 +222,7 @@ fn imports_and_exports_are_listed() {
         all(),
     )
     .expect("valid");
-    let list: Vec<String> =
-        module.imports().iter().map(|i| format!("{}.{} {:?}", i.module, i.name, i.ty)).collect();
+    let list: Vec<String> = module.imports().iter().map(|i| format!("{}.{} {:?}", i.module, i.name, i.ty)).collect();
     assert_eq!(list[0], "env.f Func(Some((i32, i64) -> (externref)))");
     assert!(list[1].starts_with("env.m Memory(") && list[1].contains("minimum: 2, maximum: Some(3)"));
     assert!(list[2].contains("element: Some(FuncRef), minimum: 4"));

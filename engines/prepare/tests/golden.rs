@@ -40,7 +40,8 @@ fn prepare(text: &str, mode: FuelMode) -> PreparedModule {
 fn print(module: &PreparedModule) -> String {
     let mut out = format!(";; {} fuel\n", module.mode());
     for (at, plan) in module.function_plans().iter().enumerate() {
-        let _ = writeln!(out, ";; defined function {at}: entry {}, stack weight {}", plan.entry_price, plan.stack_weight);
+        let _ =
+            writeln!(out, ";; defined function {at}: entry {}, stack weight {}", plan.entry_price, plan.stack_weight);
     }
     out + &wasmprinter::print_bytes(module.bytes()).expect("printable") + "\n"
 }

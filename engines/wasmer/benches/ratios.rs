@@ -68,7 +68,11 @@ fn add_import() -> Imports {
     imports
 }
 
-fn instance(engine: &dyn Engine, module: &dyn CompiledModule, imports: &Imports) -> (Box<dyn Store>, FuncHandle, FuncHandle) {
+fn instance(
+    engine: &dyn Engine,
+    module: &dyn CompiledModule,
+    imports: &Imports,
+) -> (Box<dyn Store>, FuncHandle, FuncHandle) {
     let mut store = engine.store(&StoreLimits::default(), Box::new(())).expect("a store");
     let instance = store.instantiate(module, imports).expect("an instance");
     let mut func = |name| match store.export(instance, name) {

@@ -9,8 +9,8 @@ use cofferdam_engine::{
     CompileError, CompiledModule, Engine, EngineDescriptor, EngineFault, FuelMode, HostState, LoadError,
     PreparedModule, Proposal, Store, StoreLimits, VerifiedArtefact,
 };
-use wasmer::sys::{CompilerConfig, EngineBuilder, ModuleMiddleware};
 use wasmer::Module;
+use wasmer::sys::{CompilerConfig, EngineBuilder, ModuleMiddleware};
 
 use crate::artefact;
 use crate::compiled::{Compiled, WasmerModule};
@@ -48,7 +48,7 @@ impl WasmerEngine {
     #[must_use]
     pub fn cranelift() -> Self {
         let capabilities = cofferdam_engine::Capabilities {
-            features: features::CRANELIFT,
+            features: crate::cranelift::FEATURES,
             fuel_modes: &[FuelMode::Portable, FuelMode::Native],
             memory_cap: true,
             table_cap: true,
@@ -81,7 +81,10 @@ impl WasmerEngine {
         EngineBuilder::new((self.compiler)(settings)).set_features(Some(switches)).engine().into()
     }
 
-    fn middlewares(module: &PreparedModule, declared: &Declared) -> Result<Vec<Arc<dyn ModuleMiddleware>>, EngineFault> {
+    fn middlewares(
+        module: &PreparedModule,
+        declared: &Declared,
+    ) -> Result<Vec<Arc<dyn ModuleMiddleware>>, EngineFault> {
         let mut all: Vec<Arc<dyn ModuleMiddleware>> = Vec::new();
         let loose = declared.to_loosen(module.bytes(), writes_tables(module))?;
         if !loose.is_empty() {
@@ -151,7 +154,9 @@ impl Engine for WasmerEngine {
     }
 
     fn store(&self, limits: &StoreLimits, state: HostState) -> Result<Box<dyn Store>, EngineFault> {
-        guarded("making a store", || Ok(Box::new(WasmerStore::new(self.descriptor.id, limits, state)) as Box<dyn Store>))
+        guarded(
+            "making a store",
+            || Ok(Box::new(WasmerStore::new(self.descriptor.id, limits, state)) as Box<dyn Store>),
+        )
     }
 }
-

@@ -1,19 +1,7 @@
-//! Which proposals this Wasmer runs, and its own switches for them.
+//! Wasmer's own switches for proposals.
 
 use cofferdam_engine::{FeatureSet, Proposal};
 use wasmer_types::Features;
-
-/// What Wasmer's Cranelift runs inside our limits.
-///
-/// Not among them: tail calls, 64-bit memories, function references and GC, which it does not translate
-/// (some it panics on); threads, whose memories cannot be counted; exceptions, because each one thrown
-/// stays in the store, with a copy of its machine backtrace, until the store is dropped, so that a guest
-/// that throws in a loop has the host's memory without bound.
-pub(crate) const CRANELIFT: FeatureSet = FeatureSet::STANDARD
-    .with(Proposal::Simd)
-    .with(Proposal::RelaxedSimd)
-    .with(Proposal::MultiMemory)
-    .with(Proposal::WideArithmetic);
 
 /// Wasmer's switches for exactly `set`: the second line behind our own gate. What has no switch there
 /// (mutable globals, sign extension, saturating conversion, floats) is always on.

@@ -16,14 +16,22 @@ impl<T> Held<T> {
         self.0
     }
 
-    /// The value.
+    /// The value, to be read.
+    ///
+    /// # Safety
+    /// Nothing writes the value while the reference lives.
+    pub unsafe fn get(&self) -> &T {
+        // SAFETY: the value lives as long as `self`; the caller promises the rest.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The value, to be written.
     ///
     /// # Safety
     /// Nothing else reads or writes the value while the reference lives.
-    #[allow(clippy::mut_from_ref, reason = "exclusiveness is the caller's promise")]
-    pub unsafe fn get(&self) -> &mut T {
+    pub unsafe fn get_mut(&mut self) -> &mut T {
         // SAFETY: the value lives as long as `self`; the caller promises the rest.
-        unsafe { &mut *self.0.as_ptr() }
+        unsafe { self.0.as_mut() }
     }
 }
 

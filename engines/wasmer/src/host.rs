@@ -24,14 +24,13 @@ use wasmer_vm::{
 
 use crate::shared::Shared;
 use crate::signatures;
-use crate::traces::Frame;
 
 /// How a host function or the tick ends a call: travels through Wasmer as a trap.
 #[derive(Debug)]
 pub(crate) struct HostStop {
     pub error: HostError,
-    /// The guest code that called, innermost first.
-    pub trace: Vec<Frame>,
+    /// Machine addresses of the guest code that called, innermost first.
+    pub trace: Vec<usize>,
 }
 
 impl fmt::Display for HostStop {
@@ -62,12 +61,11 @@ pub(crate) type HostBlock = VMDynamicFunctionContext<HostContext>;
 /// brings for this signature; without it only the common signatures are possible.
 pub(crate) fn function(
     func: Arc<HostFunc>,
-    ty: FunctionType,
+    (ty, hash): (FunctionType, VMSignatureHash),
     env: NonNull<InstanceEnv>,
     trampoline: Option<FunctionBodyPtr>,
 ) -> Option<VMFunction> {
     let body = entry::direct(func.ty()).or(trampoline.map(|t| t.0))?;
-    let hash = VMSignatureHash::new(ty.signature_hash());
     let block: Box<HostBlock> = Box::new(VMDynamicFunctionContext {
         address: entry::by_slots as *const VMFunctionBody,
         ctx: HostContext { func, env },

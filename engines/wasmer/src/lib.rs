@@ -11,6 +11,9 @@
 //! | see how caps hold | `accounting.rs`, `memory.rs`, `tunables.rs`, `table_hooks.rs` |
 //! | see native fuel | `native.rs` |
 
+// Each of Wasmer's compilers is a feature; without one there is nothing to adapt.
+#![cfg(feature = "cranelift")]
+
 mod accounting;
 mod artefact;
 mod compiled;

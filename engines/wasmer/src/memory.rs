@@ -33,8 +33,7 @@ impl CountedMemory {
         }
         match make() {
             Ok(inner) => {
-                let memory: Box<dyn LinearMemory + Send + Sync> =
-                    Box::new(Self { inner, held: held.clone(), charged });
+                let memory: Box<dyn LinearMemory + Send + Sync> = Box::new(Self { inner, held: held.clone(), charged });
                 Ok(VMMemory::from_custom(memory))
             }
             Err(e) => {

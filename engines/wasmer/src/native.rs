@@ -5,7 +5,6 @@
 //! `Metering` comes first, so that it counts the guest's own operators and nothing that is inserted.
 
 mod charges;
-mod offsets;
 mod tick;
 
 use std::sync::Arc;
@@ -14,8 +13,6 @@ use cofferdam_engine::PreparedModule;
 use cofferdam_prepare::metering;
 use wasmer::sys::ModuleMiddleware;
 use wasmer_middlewares::Metering;
-
-pub(crate) use offsets::real_offsets;
 
 /// The chain for `module`. It keeps state for one module: never to be used for another.
 pub(crate) fn middlewares(module: &PreparedModule) -> Vec<Arc<dyn ModuleMiddleware>> {

@@ -9,7 +9,7 @@ use cofferdam_engine::{StoreContext, TableType};
 use wasmer_vm::{InternalStoreHandle, StoreObjects, VMGlobalDefinition, VMTable};
 
 use crate::accounting::Accounting;
-use crate::signatures::Signatures;
+use crate::signatures::StoreSignatures;
 use crate::table_hooks::InstanceTables;
 use crate::traces::CodeRanges;
 use crate::values::Functions;
@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub objects: NonNull<StoreObjects>,
     pub held: Arc<Accounting>,
     pub functions: Functions,
-    pub signatures: Signatures,
+    pub signatures: StoreSignatures,
     pub tables: Vec<Table>,
     /// Which tables the instances see that may change them.
     pub instance_tables: Vec<InstanceTables>,

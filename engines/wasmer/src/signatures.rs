@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use cofferdam_engine::{FuncType, SignatureClash, ValType};
 
@@ -24,50 +25,70 @@ pub(crate) fn tick() -> FuncType {
     FuncType::new([ValType::I64], [])
 }
 
-/// Distinct types with distinct hashes.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Signatures(HashMap<VMSignatureHash, FuncType>);
+/// The types of one module, with distinct hashes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Signatures(Arc<HashMap<VMSignatureHash, FuncType>>);
 
 impl Signatures {
     /// The types `types` and the tick's.
     pub fn of(engine: &'static str, types: &[FuncType]) -> Result<Self, SignatureClash> {
-        let mut all = Self::default();
-        all.add(engine, &tick())?;
-        types.iter().try_for_each(|ty| all.add(engine, ty))?;
-        Ok(all)
+        let mut all = HashMap::with_capacity(types.len() + 1);
+        for ty in types.iter().chain([&tick()]) {
+            match all.entry(hash(ty)) {
+                Entry::Vacant(free) => drop(free.insert(ty.clone())),
+                Entry::Occupied(known) => same(engine, known.get(), ty)?,
+            }
+        }
+        Ok(Self(Arc::new(all)))
     }
+}
 
-    /// Adds `ty`; on a clash nothing changes.
-    pub fn add(&mut self, engine: &'static str, ty: &FuncType) -> Result<(), SignatureClash> {
-        self.check(engine, hash(ty), ty)?;
-        self.0.entry(hash(ty)).or_insert_with(|| ty.clone());
+/// The types of everything in a store, with distinct hashes.
+#[derive(Debug, Default)]
+pub(crate) struct StoreSignatures {
+    modules: Vec<Signatures>,
+    /// Of host functions that came without a module.
+    others: HashMap<VMSignatureHash, FuncType>,
+}
+
+impl StoreSignatures {
+    /// Adds a module's types; on a clash nothing changes.
+    pub fn add_module(&mut self, engine: &'static str, module: &Signatures) -> Result<(), SignatureClash> {
+        if self.modules.iter().any(|known| Arc::ptr_eq(&known.0, &module.0)) {
+            return Ok(());
+        }
+        // The first module was checked in itself when it was compiled.
+        if !self.modules.is_empty() || !self.others.is_empty() {
+            module.0.iter().try_for_each(|(hash, ty)| self.check(engine, *hash, ty))?;
+        }
+        self.modules.push(module.clone());
         Ok(())
     }
 
-    /// Adds all of `other`; on a clash nothing changes.
-    pub fn merge(&mut self, engine: &'static str, other: &Self) -> Result<(), SignatureClash> {
-        other.0.iter().try_for_each(|(hash, ty)| self.check(engine, *hash, ty))?;
-        for (hash, ty) in &other.0 {
-            if let Entry::Vacant(free) = self.0.entry(*hash) {
-                free.insert(ty.clone());
-            }
-        }
+    /// Adds one type; on a clash nothing changes.
+    pub fn add(&mut self, engine: &'static str, ty: &FuncType) -> Result<(), SignatureClash> {
+        let hash = hash(ty);
+        self.check(engine, hash, ty)?;
+        self.others.insert(hash, ty.clone());
         Ok(())
     }
 
     /// The type with this hash.
     pub fn get(&self, hash: VMSignatureHash) -> Option<&FuncType> {
-        self.0.get(&hash)
+        self.modules.iter().find_map(|m| m.0.get(&hash)).or_else(|| self.others.get(&hash))
     }
 
     fn check(&self, engine: &'static str, hash: VMSignatureHash, ty: &FuncType) -> Result<(), SignatureClash> {
-        match self.0.get(&hash) {
-            Some(known) if known != ty => {
-                Err(SignatureClash { engine, first: shown(known), second: shown(ty) })
-            }
-            _ => Ok(()),
-        }
+        self.get(hash).map_or(Ok(()), |known| same(engine, known, ty))
     }
+}
+
+/// Two types with one hash must be one type.
+fn same(engine: &'static str, known: &FuncType, ty: &FuncType) -> Result<(), SignatureClash> {
+    if known == ty {
+        return Ok(());
+    }
+    Err(SignatureClash { engine, first: shown(known), second: shown(ty) })
 }
 
 /// Types that collide may have hundreds of parameters.

@@ -8,14 +8,12 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    AccessError, CallBudget, CompiledModule, Extern, ExternType, FuncHandle, FuncType, GlobalHandle, GlobalType,
-    HostFunc, HostState, Imports, InstanceId, InstantiateError, MemoryHandle, MemoryType, Stop, Store, StoreContext,
-    StoreId, StoreLimits, TableHandle, TableType, Usage, Value,
+    AccessError, CallBudget, CompiledModule, Extern, ExternType, FuelMode, FuncHandle, FuncType, GlobalHandle,
+    GlobalType, HostFunc, HostState, Imports, InstanceId, InstantiateError, MemoryHandle, MemoryType, Stop, Store,
+    StoreContext, StoreId, StoreLimits, TableHandle, TableType, Usage, Value,
 };
 use wasmer_types::{ExportIndex, GlobalType as WasmerGlobalType, Mutability, Type};
-use wasmer_vm::{
-    InternalStoreHandle, StoreObjects, VMConfig, VMExtern, VMGlobal, VMInstance, VMMemory, init_traps,
-};
+use wasmer_vm::{InternalStoreHandle, StoreObjects, VMConfig, VMExtern, VMGlobal, VMInstance, VMMemory, init_traps};
 
 use crate::accounting::Accounting;
 use crate::compiled::{Compiled, WasmerModule};
@@ -23,7 +21,7 @@ use crate::engine::guarded;
 use crate::held::Held;
 use crate::host::InstanceEnv;
 use crate::shared::{Shared, Table};
-use crate::signatures::Signatures;
+use crate::signatures::StoreSignatures;
 use crate::traces::CodeRanges;
 use crate::types;
 use crate::values::Functions;
@@ -47,6 +45,8 @@ struct Instance {
 pub(crate) struct WasmerStore {
     id: StoreId,
     engine: &'static str,
+    /// How the first module counts fuel; the counters mean different things in different modes.
+    mode: Option<FuelMode>,
     instances: Vec<Instance>,
     /// Instances whose segments did not fit: their functions may already be in somebody's table.
     remains: Vec<VMInstance>,
@@ -78,9 +78,7 @@ impl WasmerStore {
     pub fn new(engine: &'static str, limits: &StoreLimits, state: HostState) -> Self {
         init_traps();
         let id = StoreId::fresh();
-        let objects = Held::new(StoreObjects::default());
-        // SAFETY: the objects were just made, and nobody else knows of them.
-        let all = unsafe { objects.get() };
+        let mut objects = Held::new(StoreObjects::default());
         let counter = |ty| VMGlobal::new(WasmerGlobalType::new(ty, Mutability::Var));
         let (fuel, stack) = (counter(Type::I64), counter(Type::I32));
         let (fuel_at, stack_at) = (fuel.vmglobal(), stack.vmglobal());
@@ -90,11 +88,13 @@ impl WasmerStore {
             objects: objects.ptr(),
             held: Accounting::new(limits),
             functions: Functions::new(id),
-            signatures: Signatures::default(),
+            signatures: StoreSignatures::default(),
             tables: Vec::new(),
             instance_tables: Vec::new(),
             code: CodeRanges::default(),
         });
+        // SAFETY: the objects were just made, and nobody uses them yet.
+        let all = unsafe { objects.get_mut() };
         let meters = Meters {
             tick: InternalStoreHandle::new(all, crate::host::tick(shared.ptr())),
             fuel: InternalStoreHandle::new(all, fuel),
@@ -103,6 +103,7 @@ impl WasmerStore {
         let mut store = Self {
             id,
             engine,
+            mode: None,
             instances: Vec::new(),
             remains: Vec::new(),
             environments: Vec::new(),
@@ -127,14 +128,13 @@ impl WasmerStore {
     }
 
     fn shared(&self) -> &Shared {
-        // SAFETY: no guest runs while `self` is borrowed from outside, so nobody else refers to it; through
-        // `&self` it is only read.
+        // SAFETY: no guest runs while `self` is borrowed from outside, so nobody writes it.
         unsafe { self.shared.get() }
     }
 
     fn shared_mut(&mut self) -> &mut Shared {
         // SAFETY: as above, and `self` is borrowed exclusively.
-        unsafe { self.shared.get() }
+        unsafe { self.shared.get_mut() }
     }
 
     fn objects(&self) -> &StoreObjects {
@@ -144,7 +144,7 @@ impl WasmerStore {
 
     fn objects_mut(&mut self) -> &mut StoreObjects {
         // SAFETY: as for `shared_mut`.
-        unsafe { self.objects.get() }
+        unsafe { self.objects.get_mut() }
     }
 
     /// The handle of what instance number `instance` has at `index`.
@@ -219,7 +219,9 @@ impl Store for WasmerStore {
     fn instantiate(&mut self, module: &dyn CompiledModule, imports: &Imports) -> Result<InstanceId, InstantiateError> {
         let own = module.as_any().downcast_ref::<WasmerModule>().filter(|m| m.0.id == self.engine);
         let Some(WasmerModule(module)) = own else {
-            return Err(cofferdam_engine::EngineFault::new("instantiating", "the module belongs to another engine").into());
+            return Err(
+                cofferdam_engine::EngineFault::new("instantiating", "the module belongs to another engine").into()
+            );
         };
         self.link(module, imports)
     }

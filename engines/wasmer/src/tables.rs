@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn the_real_maximum_is_put_back() {
-        let module = wat::parse_str("(module (import \"m\" \"t\" (table 1 funcref)) (table 2 5 funcref))").expect("right");
+        let module =
+            wat::parse_str("(module (import \"m\" \"t\" (table 1 funcref)) (table 2 5 funcref))").expect("right");
         let declared = Declared::read(&module).expect("the module is valid");
         let told = TableType::new(wasmer_types::Type::FuncRef, 2, None);
         assert_eq!(declared.restore(TableIndex::new(1), told).maximum, Some(5));

@@ -51,7 +51,7 @@ pub(crate) fn stop(trap: Trap, code: &CodeRanges) -> Stop {
         Trap::Wasm { pc, backtrace, signal_trap } => {
             let written = FRAME_INFO.read().ok().and_then(|frames| frames.lookup_trap_info(pc));
             match written.map(|info| info.trap_code).or(signal_trap) {
-                Some(trap) => by_meaning(meaning(trap), || code.places(&code.trace_of(&backtrace, Some((pc, trap))))),
+                Some(trap) => by_meaning(meaning(trap), || code.places(&code.trace_of(&backtrace, Some(pc)))),
                 None => EngineFault::new("calling", "a machine trap where none was expected").into(),
             }
         }

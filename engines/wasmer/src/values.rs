@@ -8,7 +8,7 @@ use cofferdam_engine::{FuncHandle, FuncType, StoreId, ValType, Value};
 use wasmer_types::RawValue;
 use wasmer_vm::{InternalStoreHandle, VMCallerCheckedAnyfunc, VMFunction};
 
-use crate::signatures::Signatures;
+use crate::signatures::StoreSignatures;
 
 /// One function that somebody outside may name.
 pub(crate) struct Function {
@@ -51,7 +51,7 @@ impl Functions {
 
     /// The slot for `value`; `None` for a function of another store and for the one host reference that
     /// has no slot, `u64::MAX`.
-    pub fn to_raw(&self, value: Value) -> Option<RawValue> {
+    pub fn raw_of(&self, value: Value) -> Option<RawValue> {
         let mut raw = RawValue::default();
         match value {
             Value::I32(v) => raw.i32 = v,
@@ -70,8 +70,8 @@ impl Functions {
     /// The value in a slot; `None` for a function of a type that cannot cross the border.
     ///
     /// # Safety
-    /// `raw` was written as a `ty`, by compiled code of this store or by [`Functions::to_raw`].
-    pub unsafe fn from_raw(&mut self, ty: ValType, raw: RawValue, signatures: &Signatures) -> Option<Value> {
+    /// `raw` was written as a `ty`, by compiled code of this store or by [`Functions::raw_of`].
+    pub unsafe fn value_of(&mut self, ty: ValType, raw: RawValue, signatures: &StoreSignatures) -> Option<Value> {
         // SAFETY: the caller says which field was written, and every field is valid for any bits.
         Some(unsafe {
             match ty {
@@ -96,7 +96,7 @@ impl Functions {
     pub unsafe fn referenced(
         &mut self,
         anyfunc: NonNull<VMCallerCheckedAnyfunc>,
-        signatures: &Signatures,
+        signatures: &StoreSignatures,
     ) -> Option<FuncHandle> {
         // SAFETY: references of this store point to entries that live as long as it does.
         let hash = unsafe { anyfunc.as_ref() }.type_signature_hash;

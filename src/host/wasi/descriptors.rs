@@ -1,9 +1,11 @@
 //! The guest's descriptor table: bounded, lowest free number first.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use cap_std::fs::Dir;
+use rustix::fs::{Mode, OFlags};
 
 use super::config::Access;
 use super::errno::Errno;
@@ -54,6 +56,11 @@ impl OpenDir {
             Access::ReadOnly => Err(Errno::ReadOnly),
         }
     }
+}
+
+/// `dir` opened for reading; what cap-std holds is only a reference to it (`O_PATH`).
+pub(super) fn readable(dir: &Dir) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// The table.

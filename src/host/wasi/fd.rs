@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cap_std::fs::Metadata;
 use cofferdam_engine::{Caller, Wake};
-use rustix::fs::{Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use rustix::fs::{OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::abi::{
     FD_APPEND, FD_DSYNC, FD_NONBLOCK, FD_RSYNC, FD_SYNC, FileType, SET_ATIM, SET_ATIM_NOW, SET_MTIM, SET_MTIM_NOW,
@@ -14,7 +14,7 @@ use super::abi::{
 };
 use super::clock::ClockId;
 use super::config::Access;
-use super::descriptors::{Descriptor, Kind, OpenFile};
+use super::descriptors::{Descriptor, Kind, OpenFile, readable};
 use super::errno::{Done, Errno};
 use super::state::WasiState;
 
@@ -75,10 +75,7 @@ fn sync(caller: &mut Caller<'_>, fd: u32, how: fn(&File) -> std::io::Result<()>)
         Kind::Stdout => return state.outputs[0].flush(),
         Kind::Stderr => return state.outputs[1].flush(),
         Kind::File(open) => open.file.clone(),
-        Kind::Dir(open) => {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            File::from(rustix::fs::openat(&*open.dir, ".", flags, Mode::empty())?).into()
-        }
+        Kind::Dir(open) => File::from(readable(&open.dir)?).into(),
     };
     // A disk takes its time; others may run meanwhile.
     Ok(caller.wait(Wake::Every(Duration::ZERO), || Some(how(&file)))??)

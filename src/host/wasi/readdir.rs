@@ -5,7 +5,7 @@ use cap_std::fs::{Dir, MetadataExt};
 use cofferdam_engine::{Caller, OutOfBounds};
 
 use super::abi::{FileType, dirent};
-use super::descriptors::{Kind, OpenDir};
+use super::descriptors::{Kind, OpenDir, readable};
 use super::errno::{Done, Errno};
 use super::state::WasiState;
 
@@ -36,7 +36,7 @@ impl Listing {
         let mut cost = 0;
         let mut entries = Vec::new();
         let mut paid = 0_u64;
-        for entry in rustix::fs::Dir::read_from(dir)? {
+        for entry in rustix::fs::Dir::new(readable(dir)?)? {
             if paid == 0 {
                 caller.charge(BATCH * ENTRY_PRICE)?;
                 paid = BATCH;

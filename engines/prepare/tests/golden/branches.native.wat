@@ -10,6 +10,7 @@
   (import "cofferdam:meter" "stack" (global (;1;) (mut i32)))
   (func (;1;) (type 0) (param i32) (result i32)
     (local i32)
+    nop
     block ;; label = @1
       local.get 0
       drop
@@ -31,6 +32,7 @@
   )
   (func (;2;) (type 1) (param i32)
     (local i32)
+    nop
     block ;; label = @1
       block ;; label = @2
         local.get 0

@@ -11,36 +11,45 @@
   (elem (;0;) func 1)
   (func (;1;) (type 0)
     (local i32 i32)
+    nop
     i32.const 0
     i32.const 1
     i32.const 100
     memory.fill
+    nop
     i32.const 0
     i32.const 1
     i32.const 200
     memory.copy
+    nop
     i32.const 0
     i32.const 1
     i32.const 2
     memory.init 0
+    nop
     i32.const 3
     memory.grow
+    nop
     drop
     i32.const 0
     i32.const 0
     i32.const 1
     table.init 0
+    nop
     i32.const 0
     i32.const 0
     i32.const 1
     table.copy
+    nop
     i32.const 0
     ref.null func
     i32.const 1
     table.fill 0
+    nop
     ref.null func
     i32.const 4
     table.grow 0
+    nop
     drop
   )
   (data (;0;) "abc")

@@ -12,24 +12,30 @@
   (memory (;2;) 1 (pagesize 0x1))
   (func (;1;) (type 0)
     (local i32 i32 i64)
+    nop
     i64.const 0
     i32.const 1
     i64.const -1
     memory.fill
+    nop
     i64.const 0
     i32.const 0
     i32.const 1
     memory.copy 0 1
+    nop
     i64.const 1
     memory.grow
+    nop
     drop
     i32.const 1
     memory.grow 2
+    nop
     drop
     i64.const 0
     ref.null func
     i64.const 1
     table.fill 0
+    nop
   )
 )
 

@@ -17,35 +17,46 @@
   (table (;0;) 1 funcref)
   (func (;2;) (type 2) (result i32)
     (local i32)
+    nop
     i32.const 1
   )
   (func (;3;) (type 3)
     (local i32)
+    nop
     call 2
+    nop
     call 2
+    nop
     i32.add
     drop
     call 2
+    nop
     drop
   )
   (func (;4;) (type 3)
     (local i32)
+    nop
     i32.const 1
     call 0
+    nop
   )
   (func (;5;) (type 2) (result i32)
     (local i32)
+    nop
     i32.const 1
     i32.const 2
     i32.const 3
     i32.const 0
     call_indirect (type 0)
+    nop
   )
   (func (;6;) (type 1) (param i32)
     (local i32)
+    nop
     local.get 0
     if ;; label = @1
       call 3
+      nop
     end
     local.get 0
     drop

@@ -10,6 +10,7 @@
   (import "cofferdam:meter" "stack" (global (;1;) (mut i32)))
   (func (;1;) (type 0) (result i32)
     (local i32)
+    nop
     i32.const 1
     return
     i32.const 2
@@ -18,6 +19,7 @@
   )
   (func (;2;) (type 1)
     (local i32)
+    nop
     block ;; label = @1
       br 0 (;@1;)
       i32.const 1

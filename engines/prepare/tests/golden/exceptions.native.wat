@@ -13,23 +13,28 @@
   (tag (;0;) (type 0) (param i32))
   (func (;1;) (type 1)
     (local i32)
+    nop
     i32.const 1
     throw 0
   )
   (func (;2;) (type 2) (result i32)
     (local i32)
+    nop
     block (result i32) ;; label = @1
       try_table (catch 0 0 (;@1;)) ;; label = @2
         call 1
+        nop
       end
       i32.const 0
     end
   )
   (func (;3;) (type 1)
     (local i32)
+    nop
     loop ;; label = @1
       try_table (catch_all 0 (;@1;)) ;; label = @2
         call 1
+        nop
       end
     end
   )

@@ -9,6 +9,7 @@
   (export "f" (func 1))
   (func (;1;) (type 0) (param i32) (result i32)
     (local i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i64 i64 i64 i64 i64 i32)
+    nop
     local.get 0
     i32.const 7
     i32.div_u

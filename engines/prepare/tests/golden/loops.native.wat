@@ -11,6 +11,7 @@
   (import "cofferdam:meter" "stack" (global (;1;) (mut i32)))
   (func (;1;) (type 0) (param i32)
     (local i32)
+    nop
     loop ;; label = @1
       local.get 0
       i32.const 1
@@ -21,6 +22,7 @@
   )
   (func (;2;) (type 1)
     (local i32)
+    nop
     loop ;; label = @1
       loop ;; label = @2
         br 1 (;@1;)
@@ -29,6 +31,7 @@
   )
   (func (;3;) (type 1)
     (local i32)
+    nop
     loop ;; label = @1
       block ;; label = @2
         try_table (catch_all 0 (;@2;)) ;; label = @3

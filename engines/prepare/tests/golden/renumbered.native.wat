@@ -22,6 +22,7 @@
   (elem (;1;) declare funcref (ref.func 2) (ref.null func))
   (func (;2;) (type 2) (result i32)
     (local i32)
+    nop
     ref.func 2
     drop
     global.get 3

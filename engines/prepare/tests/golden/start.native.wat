@@ -10,6 +10,7 @@
   (export "cofferdam:start" (func 1))
   (func (;1;) (type 0)
     (local i32)
+    nop
     i32.const 1
     global.set 2
   )

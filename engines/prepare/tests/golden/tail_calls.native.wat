@@ -12,14 +12,17 @@
   (table (;0;) 1 funcref)
   (func (;2;) (type 0)
     (local i32)
+    nop
     return_call 2
   )
   (func (;3;) (type 0)
     (local i32)
+    nop
     return_call 0
   )
   (func (;4;) (type 0)
     (local i32)
+    nop
     i32.const 0
     return_call_indirect (type 0)
   )

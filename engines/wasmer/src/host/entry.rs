@@ -171,7 +171,7 @@ unsafe fn run_slots(block: *const HostBlock, slots: *mut RawValue) -> Result<(),
         };
         let (params, results) = values.split_at_mut(count);
         for (at, (param, ty)) in params.iter_mut().zip(ty.params()).enumerate() {
-            let value = (*shared).functions.from_raw(*ty, slots.add(at).read(), &(*shared).signatures);
+            let value = (*shared).functions.value_of(*ty, slots.add(at).read(), &(*shared).signatures);
             *param = value.ok_or_else(|| foreign("a reference has a type that cannot cross the border"))?;
         }
         for (result, ty) in results.iter_mut().zip(ty.results()) {
@@ -179,7 +179,7 @@ unsafe fn run_slots(block: *const HostBlock, slots: *mut RawValue) -> Result<(),
         }
         invoke(block, params, results)?;
         for (at, result) in results.iter().enumerate() {
-            let raw = (*shared).functions.to_raw(*result);
+            let raw = (*shared).functions.raw_of(*result);
             slots.add(at).write(raw.ok_or_else(|| foreign("a result belongs to another store"))?);
         }
         Ok(())

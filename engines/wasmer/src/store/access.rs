@@ -16,6 +16,7 @@ use super::WasmerStore;
 use crate::held::Held;
 use crate::host::{self, InstanceEnv};
 use crate::shared::{Shared, Table};
+use crate::signatures;
 use crate::tables::Declared;
 use crate::tunables::StoreTunables;
 use crate::types;
@@ -69,7 +70,7 @@ impl WasmerStore {
         let at = global.get(self.objects()).vmglobal();
         let Shared { functions, signatures, .. } = self.shared_mut();
         // SAFETY: the global is the store's, and holds a value of its type.
-        unsafe { functions.from_raw(ty, at.as_ref().val, signatures) }.ok_or(AccessError::WrongType)
+        unsafe { functions.value_of(ty, at.as_ref().val, signatures) }.ok_or(AccessError::WrongType)
     }
 
     pub(super) fn write_global(&mut self, global: GlobalHandle, value: Value) -> Result<(), AccessError> {
@@ -80,7 +81,7 @@ impl WasmerStore {
         if ty.value != Some(value.ty()) {
             return Err(AccessError::WrongType);
         }
-        let raw = self.shared().functions.to_raw(value).ok_or(AccessError::ForeignHandle)?;
+        let raw = self.shared().functions.raw_of(value).ok_or(AccessError::ForeignHandle)?;
         // SAFETY: the global is the store's, and no guest runs.
         unsafe { (*global.get(self.objects()).vmglobal().as_ptr()).val = raw };
         Ok(())
@@ -95,11 +96,11 @@ impl WasmerStore {
         let index = u32::try_from(index).map_err(|_| AccessError::OutOfBounds)?;
         match vm.get(self.objects()).get(index).ok_or(AccessError::OutOfBounds)? {
             TableElement::ExternRef(element) => {
-                // Our numbers travel in place of Wasmer's; see `Functions::to_raw`.
+                // Our numbers travel in place of Wasmer's; see `Functions::raw_of`.
                 let raw = element.map_or(RawValue::default(), VMExternRef::into_raw);
                 let Shared { functions, signatures, .. } = self.shared_mut();
                 // SAFETY: the table holds references of this type.
-                unsafe { functions.from_raw(ValType::ExternRef, raw, signatures) }.ok_or(AccessError::WrongType)
+                unsafe { functions.value_of(ValType::ExternRef, raw, signatures) }.ok_or(AccessError::WrongType)
             }
             TableElement::FuncRef(None) => Ok(Value::FuncRef(None)),
             TableElement::FuncRef(Some(function)) => {
@@ -116,7 +117,7 @@ impl WasmerStore {
         if ty != Some(value.ty()) {
             return Err(AccessError::WrongType);
         }
-        let raw = self.shared().functions.to_raw(value).ok_or(AccessError::ForeignHandle)?;
+        let raw = self.shared().functions.raw_of(value).ok_or(AccessError::ForeignHandle)?;
         // SAFETY: the reference was just made from a value of this type and this store.
         unsafe {
             match value {
@@ -173,7 +174,7 @@ impl WasmerStore {
         if ty.value != Some(value.ty()) {
             return Err(AccessError::WrongType);
         }
-        let raw = self.shared().functions.to_raw(value).ok_or(AccessError::ForeignHandle)?;
+        let raw = self.shared().functions.raw_of(value).ok_or(AccessError::ForeignHandle)?;
         let mutability = if ty.mutable { Mutability::Var } else { Mutability::Const };
         let global = VMGlobal::new(WasmerGlobalType::new(types::val_type(value.ty()), mutability));
         // SAFETY: the global was just made.
@@ -188,7 +189,8 @@ impl WasmerStore {
         let engine = self.engine;
         let env = Held::new(InstanceEnv { shared: self.shared.ptr(), memory: None });
         let ty = func.ty().clone();
-        let made: VMFunction = host::function(func, types::func_type(&ty), env.ptr(), None).ok_or(AccessError::Unsupported)?;
+        let made: VMFunction = host::function(func, (types::func_type(&ty), signatures::hash(&ty)), env.ptr(), None)
+            .ok_or(AccessError::Unsupported)?;
         self.shared_mut().signatures.add(engine, &ty).map_err(|_| AccessError::Unsupported)?;
         self.environments.push(env);
         let at = made.anyfunc.as_ptr();

@@ -42,7 +42,7 @@ impl WasmerStore {
             &mut many[..]
         };
         for (slot, arg) in slots.iter_mut().zip(args) {
-            *slot = functions.to_raw(*arg).ok_or_else(bad)?;
+            *slot = functions.raw_of(*arg).ok_or_else(bad)?;
         }
         // SAFETY: entries of functions live as long as the store.
         let callee = unsafe { *function.anyfunc.as_ptr() };
@@ -85,7 +85,7 @@ impl WasmerStore {
         for (at, (result, slot)) in results.iter_mut().zip(slots).enumerate() {
             let Some(ty) = functions.get(func).and_then(|f| f.ty.results().get(at).copied()) else { continue };
             // SAFETY: compiled code wrote a value of this type.
-            let value = unsafe { functions.from_raw(ty, *slot, signatures) };
+            let value = unsafe { functions.value_of(ty, *slot, signatures) };
             *result =
                 value.ok_or_else(|| EngineFault::new("reading results", "a reference of a type without a name"))?;
         }

@@ -9,7 +9,9 @@ use cofferdam_engine::{
 use wasmer_compiler::{ArtifactCreate, InstantiationError};
 use wasmer_types::entity::EntityRef;
 use wasmer_types::{ExportIndex, FunctionIndex, ModuleInfo, TableIndex};
-use wasmer_vm::{InternalStoreHandle, LinearMemory, MaybeInstanceOwned, VMExtern, VMFunction, VMFunctionKind, VMInstance};
+use wasmer_vm::{
+    InternalStoreHandle, LinearMemory, MaybeInstanceOwned, VMExtern, VMFunction, VMFunctionKind, VMInstance,
+};
 
 use super::{Instance, WasmerStore};
 use crate::compiled::{Compiled, Slot};
@@ -37,11 +39,18 @@ impl WasmerStore {
         if self.instances.len() as u64 >= u64::from(cap) {
             return Err(InstantiateError::Instances { cap });
         }
+        let mode = module.prepared.mode();
+        if self.mode.is_some_and(|first| first != mode) {
+            return Err(
+                EngineFault::new(DOING, "modules that count fuel in different modes cannot share a store").into()
+            );
+        }
         let found = self.resolve(module, imports)?;
         let artifact = module.artifact()?;
         self.check_caps(artifact.module_info())?;
         let engine = self.engine;
-        self.shared_mut().signatures.merge(engine, &module.signatures)?;
+        self.shared_mut().signatures.add_module(engine, &module.signatures)?;
+        self.mode = Some(mode);
         // From here on the module's code may be reached from the store, whatever happens.
         self.shared_mut().code.add(module);
         let made = guarded(DOING, || Ok(self.make(module, found)))?;
@@ -84,7 +93,9 @@ impl WasmerStore {
         let found = match given {
             Import::Host(func) => {
                 return match (&wanted.ty, function) {
-                    (ExternType::Func(Some(ty)), Some(index)) if ty == func.ty() => Ok(Found::Host(func.clone(), index)),
+                    (ExternType::Func(Some(ty)), Some(index)) if ty == func.ty() => {
+                        Ok(Found::Host(func.clone(), index))
+                    }
                     _ => Err(unfit(format!("a host function {}", func.ty()))),
                 };
             }
@@ -100,19 +111,19 @@ impl WasmerStore {
                 // Its minimum is its size now, which is what counts.
                 let ty = types::neutral_memory_type(memory.get(self.objects()).ty());
                 let fits = matches!(&wanted.ty, ExternType::Memory(wanted) if memory_fits(&ty, wanted));
-                fits.then(|| VMExtern::Memory(*memory)).ok_or_else(|| unfit(describe(&ExternType::Memory(ty))))
+                fits.then_some(VMExtern::Memory(*memory)).ok_or_else(|| unfit(describe(&ExternType::Memory(ty))))
             }
             Import::Extern(Extern::Table(handle)) => {
                 let table = handle.index_in(self.id).and_then(|i| self.shared().tables.get(i)).ok_or_else(foreign)?;
                 let size = u64::from(table.vm.get(self.objects()).size());
                 let ty = TableType { minimum: size, ..table.ty };
                 let fits = matches!(&wanted.ty, ExternType::Table(wanted) if table_fits(&ty, wanted));
-                fits.then(|| VMExtern::Table(table.vm)).ok_or_else(|| unfit(describe(&ExternType::Table(ty))))
+                fits.then_some(VMExtern::Table(table.vm)).ok_or_else(|| unfit(describe(&ExternType::Table(ty))))
             }
             Import::Extern(Extern::Global(handle)) => {
                 let (global, ty) = handle.index_in(self.id).and_then(|i| self.globals.get(i)).ok_or_else(foreign)?;
                 let fits = matches!(&wanted.ty, ExternType::Global(wanted) if wanted == ty && ty.value.is_some());
-                fits.then(|| VMExtern::Global(*global)).ok_or_else(|| unfit(describe(&ExternType::Global(*ty))))
+                fits.then_some(VMExtern::Global(*global)).ok_or_else(|| unfit(describe(&ExternType::Global(*ty))))
             }
         };
         found.map(Found::Other)
@@ -148,8 +159,10 @@ impl WasmerStore {
                 (_, Some(Found::Other(other))) => other,
                 (_, Some(Found::Func(handle))) => VMExtern::Function(self.as_import(handle)?),
                 (_, Some(Found::Host(func, index))) => {
+                    let info = artifact.module_info();
+                    let signature = info.functions[index];
+                    let ty = (info.signatures[signature].clone(), artifact.signatures()[signature]);
                     let trampoline = artifact.finished_dynamic_function_trampolines().get(index).copied();
-                    let ty = types::func_type(func.ty());
                     let made = host::function(func, ty, env_at, trampoline);
                     let made = made.ok_or_else(|| EngineFault::new(DOING, "no way to enter a host function"))?;
                     VMExtern::Function(InternalStoreHandle::new(self.objects_mut(), made))
@@ -212,7 +225,8 @@ impl WasmerStore {
         if tables.is_empty() {
             return;
         }
-        let extern_refs = |index: TableIndex| types::neutral_val_type(info.tables[index].ty) == Some(ValType::ExternRef);
+        let extern_refs =
+            |index: TableIndex| types::neutral_val_type(info.tables[index].ty) == Some(ValType::ExternRef);
         let segments = if (0..info.tables.len()).any(|i| extern_refs(TableIndex::new(i))) {
             info.passive_elements.iter().map(|(index, items)| (*index, items.len() as u32)).collect()
         } else {
@@ -262,7 +276,9 @@ fn describe(ty: &ExternType) -> String {
         ExternType::Func(Some(ty)) => format!("a function {ty}"),
         ExternType::Func(None) => "a function whose type cannot cross the border".into(),
         ExternType::Memory(ty) => format!("a memory of {} pages", limits(ty.minimum, ty.maximum)),
-        ExternType::Table(ty) => format!("a table of {} elements, {}", limits(ty.minimum, ty.maximum), name(ty.element)),
+        ExternType::Table(ty) => {
+            format!("a table of {} elements, {}", limits(ty.minimum, ty.maximum), name(ty.element))
+        }
         ExternType::Global(GlobalType { value, mutable }) => {
             format!("{} global {}", if *mutable { "a mutable" } else { "an immutable" }, name(*value))
         }

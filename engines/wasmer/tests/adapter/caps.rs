@@ -1,7 +1,8 @@
 //! Memory and table caps: exact, over the sum, never passed; refused growth does not end the guest.
 
 use cofferdam_engine::{
-    AccessError, Extern, FuelMode, Import, Imports, InstantiateError, MemoryType, StoreLimits, TableType, ValType, Value,
+    AccessError, Extern, FuelMode, Import, Imports, InstantiateError, MemoryType, StoreLimits, TableType, ValType,
+    Value,
 };
 
 use crate::common::{Guest, MODES, compiled, i32s, store_with};

@@ -58,7 +58,8 @@ fn traps_and_tables_survive_saving() {
     for mode in MODES {
         let prepared = prepared(wat, mode);
         let engine = WasmerEngine::cranelift();
-        let loaded = engine.load(&prepared, &saved(&*engine.compile(&prepared).expect("it compiles"))).expect("it loads");
+        let loaded =
+            engine.load(&prepared, &saved(&*engine.compile(&prepared).expect("it compiles"))).expect("it loads");
         let mut guest = guest_of(&loaded);
         assert_eq!(guest.call("grow", &[]).expect("it returns"), i32s(&[-1]), "its maximum is 2");
         let Err(cofferdam_engine::Stop::Trap(trap)) = guest.call("null", &[]) else { panic!("it is null") };
@@ -113,15 +114,47 @@ fn proposals_it_lacks_are_refused_by_name() {
 #[test]
 fn proposals_it_has_really_run() {
     let programs = [
-        (Proposal::MutableGlobals, r#"(module (global (export "g") (mut i32) (i32.const 4)) (func (export "run") (result i32) (global.get 0)))"#, 4),
+        (
+            Proposal::MutableGlobals,
+            r#"(module (global (export "g") (mut i32) (i32.const 4)) (func (export "run") (result i32) (global.get 0)))"#,
+            4,
+        ),
         (Proposal::SignExtension, r#"(module (func (export "run") (result i32) (i32.extend8_s (i32.const 255))))"#, -1),
-        (Proposal::SaturatingFloatToInt, r#"(module (func (export "run") (result i32) (i32.trunc_sat_f64_s (f64.const 1e30))))"#, i32::MAX),
-        (Proposal::MultiValue, r#"(module (func $two (result i32 i32) (i32.const 5) (i32.const 3)) (func (export "run") (result i32) (i32.sub (call $two))))"#, 2),
-        (Proposal::ExtendedConst, r#"(module (global i32 (i32.add (i32.const 40) (i32.const 2))) (func (export "run") (result i32) (global.get 0)))"#, 42),
-        (Proposal::Simd, r#"(module (func (export "run") (result i32) (i32x4.extract_lane 2 (i32x4.mul (i32x4.splat (i32.const 6)) (i32x4.splat (i32.const 7))))))"#, 42),
-        (Proposal::RelaxedSimd, r#"(module (func (export "run") (result i32) (i32x4.extract_lane 0 (i32x4.relaxed_trunc_f32x4_s (f32x4.splat (f32.const 9))))))"#, 9),
-        (Proposal::MultiMemory, r#"(module (memory 1) (memory $b 1) (func (export "run") (result i32) (i32.store $b (i32.const 0) (i32.const 8)) (memory.copy 0 $b (i32.const 4) (i32.const 0) (i32.const 4)) (i32.load (i32.const 4))))"#, 8),
-        (Proposal::WideArithmetic, r#"(module (func (export "run") (result i32) (drop (i64.mul_wide_u (i64.const -1) (i64.const 2))) (i32.wrap_i64)))"#, -2),
+        (
+            Proposal::SaturatingFloatToInt,
+            r#"(module (func (export "run") (result i32) (i32.trunc_sat_f64_s (f64.const 1e30))))"#,
+            i32::MAX,
+        ),
+        (
+            Proposal::MultiValue,
+            r#"(module (func $two (result i32 i32) (i32.const 5) (i32.const 3)) (func (export "run") (result i32) (i32.sub (call $two))))"#,
+            2,
+        ),
+        (
+            Proposal::ExtendedConst,
+            r#"(module (global i32 (i32.add (i32.const 40) (i32.const 2))) (func (export "run") (result i32) (global.get 0)))"#,
+            42,
+        ),
+        (
+            Proposal::Simd,
+            r#"(module (func (export "run") (result i32) (i32x4.extract_lane 2 (i32x4.mul (i32x4.splat (i32.const 6)) (i32x4.splat (i32.const 7))))))"#,
+            42,
+        ),
+        (
+            Proposal::RelaxedSimd,
+            r#"(module (func (export "run") (result i32) (i32x4.extract_lane 0 (i32x4.relaxed_trunc_f32x4_s (f32x4.splat (f32.const 9))))))"#,
+            9,
+        ),
+        (
+            Proposal::MultiMemory,
+            r#"(module (memory 1) (memory $b 1) (func (export "run") (result i32) (i32.store $b (i32.const 0) (i32.const 8)) (memory.copy 0 $b (i32.const 4) (i32.const 0) (i32.const 4)) (i32.load (i32.const 4))))"#,
+            8,
+        ),
+        (
+            Proposal::WideArithmetic,
+            r#"(module (func (export "run") (result i32) (drop (i64.mul_wide_u (i64.const -1) (i64.const 2))) (i32.wrap_i64)))"#,
+            -2,
+        ),
     ];
     for (proposal, wat, expected) in programs {
         for mode in MODES {
@@ -223,4 +256,19 @@ fn machine_code_is_freed_with_its_module() {
     (0..300).for_each(|_| cycle());
     // Other tests run beside this one; leaking would add at least one map a cycle.
     assert!(maps() < before + 200, "{before} maps before, {} after", maps());
+}
+
+#[test]
+fn modules_of_every_level_run_with_only_its_proposals_switched_on() {
+    let wat = r#"(module (memory 1) (data (i32.const 0) "\05") (table 1 funcref) (elem (i32.const 0) $five)
+        (type $t (func (result i32))) (global $g (mut i32) (i32.const 0)) (func $s (global.set $g (i32.const 2))) (start $s)
+        (func $five (result i32) (i32.load8_u (i32.const 0)))
+        (func (export "run") (result i32) (call_indirect (type $t) (i32.const 0))))"#;
+    for features in [FeatureSet::NONE, FeatureSet::MVP, FeatureSet::STRICT, FeatureSet::STANDARD, FeatureSet::RELAXED] {
+        for mode in MODES {
+            let module = prepared_with(wat, PrepareOptions { mode, ..PrepareOptions::default() }, features);
+            let module = WasmerEngine::cranelift().compile(&module).expect("it compiles");
+            assert_eq!(guest_of(&module).call("run", &[]).expect("it returns"), i32s(&[5]), "{features:?}");
+        }
+    }
 }

@@ -1,17 +1,19 @@
 //! Fuel: exact, repeatable, the same in both modes, and never exceeded.
 
-
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cofferdam_engine::{CallBudget, CancelHandle, FuelMode, HostFunc, Limit, Scheduler, Stop, ValType, Value};
 use crate::common::{Guest, MODES, PLENTY, host, i32s, ty};
+use cofferdam_engine::{CallBudget, CancelHandle, FuelMode, HostFunc, Limit, Scheduler, Stop, ValType, Value};
 
 /// Programs that end, with what they are called with.
 const PROGRAMS: &[(&str, &str, &[i32])] = &[
-    ("add", r#"(module (func (export "run") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))"#, &[2, 3]),
+    (
+        "add",
+        r#"(module (func (export "run") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))"#,
+        &[2, 3],
+    ),
     (
         "sum",
         r#"(module (func (export "run") (param $n i32) (result i32) (local $s i32)

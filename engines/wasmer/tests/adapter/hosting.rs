@@ -180,8 +180,11 @@ fn imports_that_are_missing_or_other_are_named() {
     let wat = r#"(module (import "h" "f" (func (param i32))) (import "h" "m" (memory 1)))"#;
     let try_with = |imports: &Imports| Guest::try_with(wat, FuelMode::Portable, StoreLimits::default(), imports).err();
     let missing = try_with(&Imports::new());
-    assert!(matches!(&missing, Some(InstantiateError::MissingImport { module, name, kind: "function" })
-        if (&**module, &**name) == ("h", "f")), "{missing:?}");
+    assert!(
+        matches!(&missing, Some(InstantiateError::MissingImport { module, name, kind: "function" })
+        if (&**module, &**name) == ("h", "f")),
+        "{missing:?}"
+    );
     let other = try_with(&host([("f", HostFunc::new(ty(&[ValType::I64], &[]), |_, _, _| Ok(())))]));
     assert!(matches!(&other, Some(InstantiateError::ImportType { name, .. }) if name == "f"), "{other:?}");
     let func = |ty| HostFunc::new(ty, |_, _, _| Ok(()));
@@ -219,7 +222,9 @@ fn a_host_function_as_a_value_can_be_called_by_the_guest() {
         Ok(())
     });
     let double = guest.store.new_func(Arc::new(double)).expect("a common signature");
-    let Some(cofferdam_engine::Extern::Table(table)) = guest.store.export(guest.instance, "t") else { panic!("a table") };
+    let Some(cofferdam_engine::Extern::Table(table)) = guest.store.export(guest.instance, "t") else {
+        panic!("a table")
+    };
     guest.store.table_set(table, 1, Value::FuncRef(Some(double))).expect("it fits");
     assert_eq!(guest.store.table_get(table, 1), Ok(Value::FuncRef(Some(double))));
     assert_eq!(guest.call("run", &i32s(&[21])).expect("it returns"), i32s(&[42]));

@@ -202,3 +202,11 @@ fn handles_are_one_per_thing() {
     let Some(Extern::Func(spin)) = user.store.export(owner, "spin") else { panic!("a function") };
     user.store.call(spin, &i32s(&[3]), &mut [], &mut budget).expect("it returns");
 }
+
+#[test]
+fn modes_are_never_mixed_in_one_store() {
+    let mut store = store_with(StoreLimits::default());
+    store.instantiate(&*compiled("(module)", FuelMode::Portable), &Imports::new()).expect("the first");
+    let mixed = store.instantiate(&*compiled("(module)", FuelMode::Native), &Imports::new());
+    assert!(matches!(mixed, Err(InstantiateError::Engine(_))), "{mixed:?}");
+}

@@ -1,4 +1,5 @@
 //! The adapter against the contract: one program, so that everything is linked once.
+#![cfg(feature = "cranelift")]
 
 mod caps;
 mod common;
@@ -6,6 +7,7 @@ mod engine;
 mod fuel;
 mod hosting;
 mod linking;
+mod random;
 mod signatures;
 mod stack;
 mod traps;

@@ -63,10 +63,12 @@ fn endless_recursion_ends_with_the_stack_limit_whatever_its_frames() {
     let mut spread = String::new();
     let mut gather = String::new();
     for i in 0..200 {
-        write!(spread, "(local.set {i} (i64.extend_i32_u (i32.mul (global.get $depth) (i32.const {}))))", i + 3).expect("fits");
+        write!(spread, "(local.set {i} (i64.extend_i32_u (i32.mul (global.get $depth) (i32.const {}))))", i + 3)
+            .expect("fits");
         write!(gather, "(drop (i64.add (local.get {i}) (i64.const 1)))").expect("fits");
     }
-    let gather_kept = (0..200).map(|i| format!("(i64.store (i32.const {}) (local.get {i}))", i * 8)).collect::<String>();
+    let gather_kept =
+        (0..200).map(|i| format!("(i64.store (i32.const {}) (local.get {i}))", i * 8)).collect::<String>();
     let params = format!("(param {})", "i64 ".repeat(1000));
     let results = format!("(result {})", "i64 ".repeat(1000));
     let pass = (0..1000).map(|i| format!("(local.get {i}) ")).collect::<String>();
@@ -78,11 +80,23 @@ fn endless_recursion_ends_with_the_stack_limit_whatever_its_frames() {
         ("one parameter", recursion("(param i32)", "", "(call $f (local.get 0))", "")),
         ("49,000 locals", recursion("", &many_locals, "(call $f)", "")),
         ("vectors", recursion("", &many_vectors, "(call $f)", "")),
-        ("live locals", with_memory(recursion("", "(local i64)".repeat(200).as_str(), &format!("{spread} (call $f) {gather_kept}"), ""))),
+        (
+            "live locals",
+            with_memory(recursion(
+                "",
+                "(local i64)".repeat(200).as_str(),
+                &format!("{spread} (call $f) {gather_kept}"),
+                "",
+            )),
+        ),
         ("1,000 parameters", recursion(&params, "", &format!("{pass} (call $f)"), "")),
         ("1,000 vectors", recursion(&vectors, "", &format!("{pass} (call $f)"), "")),
         ("1,000 results", recursion("", "", "(call $f)", &results)),
-        ("indirect", recursion("", "", "(call_indirect (i32.const 0))", "").replace("(module ", "(module (table funcref (elem $f)) ")),
+        (
+            "indirect",
+            recursion("", "", "(call_indirect (i32.const 0))", "")
+                .replace("(module ", "(module (table funcref (elem $f)) "),
+        ),
     ];
     for (name, wat) in &cases {
         let depths = MODES.map(|mode| overflow(name, wat, mode, StoreLimits::default()));

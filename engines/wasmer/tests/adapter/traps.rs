@@ -54,21 +54,22 @@ const KINDS: &[(&str, TrapKind)] = &[
 ];
 
 #[test]
-fn every_kind_has_its_name_and_the_store_survives() {
-    for mode in MODES {
+fn every_kind_has_its_name_and_place_and_the_store_survives() {
+    let places = MODES.map(|mode| {
         let mut guest = Guest::new(TRAPS, mode);
-        for (name, kind) in KINDS {
-            match guest.call(name, &[]) {
-                Err(Stop::Trap(trap)) => {
-                    assert_eq!(trap.kind, *kind, "{name}, {mode}");
-                    assert_eq!(trap.frames.len(), 1, "{name}, {mode}: {:?}", trap.frames);
-                    assert_eq!(trap.frames[0].name.as_deref(), Some(*name), "{mode}");
-                }
-                other => panic!("{name}, {mode}: {other:?}"),
-            }
-            assert!(guest.consumed > 0, "{name}, {mode}");
-        }
-    }
+        KINDS.iter().map(|(name, kind)| traps_at(&mut guest, name, *kind)).collect::<Vec<_>>()
+    });
+    assert_eq!(places[0], places[1], "the same places in both modes");
+}
+
+fn traps_at(guest: &mut Guest, name: &str, kind: TrapKind) -> Place {
+    let stop = guest.call(name, &[]).expect_err("it traps");
+    assert!(guest.consumed > 0, "{name}");
+    let Stop::Trap(Trap { kind: found, frames }) = stop else { panic!("{name}: {stop}") };
+    assert_eq!(found, kind, "{name}");
+    assert_eq!(frames.len(), 1, "{name}: {frames:?}");
+    assert_eq!(frames[0].name.as_deref(), Some(name));
+    frames[0].clone()
 }
 
 /// Where `needle` stands in the binary form of `wat`.
@@ -100,8 +101,7 @@ fn frames_show_the_original_functions_and_offsets() {
         let mut guest = Guest::with(wat, mode, Default::default(), &imports);
         let Err(Stop::Trap(trap)) = guest.call("run", &i32s(&[-1])) else { panic!("out of bounds") };
         let place = |function, name: &str, offset| Place { function, name: Some(name.into()), offset: Some(offset) };
-        let expected =
-            [place(1, "inner", load), place(2, "middle", call_inner), place(3, "run", call_middle)];
+        let expected = [place(1, "inner", load), place(2, "middle", call_inner), place(3, "run", call_middle)];
         assert_eq!(trap.frames, expected, "{mode}");
     }
 }
