@@ -123,7 +123,7 @@ fn calls() {
         let mut budget = CallBudget::of_fuel(UNLIMITED_FUEL);
         let mut with_deadline =
             CallBudget { timeout: Some(Duration::from_secs(60)), ..CallBudget::of_fuel(UNLIMITED_FUEL) };
-        let mut raw_round = |store: &mut wasmer::Store| {
+        let raw_round = |store: &mut wasmer::Store| {
             for _ in 0..CALLS {
                 black_box(raw_add.call(store, black_box(&raw_args)).expect("it returns"));
             }

@@ -17,7 +17,7 @@ pub struct KnownImport {
     pub params: &'static [ValType],
     /// Its result: an error number, except for `proc_exit`, which has none.
     pub results: &'static [ValType],
-    /// Whether it does something. One that does not still links, and answers `ENOSYS` or `ENOTSUP`.
+    /// Whether it does something. One that does not still links, and answers `ENOSYS`.
     pub implemented: bool,
 }
 
@@ -48,7 +48,8 @@ impl Param for i64 {
     }
 }
 
-/// What kind of work a call is. Fuel by measured time on a 2-core machine, about one for a nanosecond.
+/// What kind of work a call is. Fuel by measured time on a 2-core machine, about one for a nanosecond;
+/// bytes, ranges, subscriptions, path lengths and directory entries come on top where there are any.
 #[derive(Clone, Copy)]
 enum Work {
     /// In our own memory.
@@ -61,9 +62,11 @@ enum Work {
     Data,
     /// A path is walked and looked at.
     Look,
-    /// A path is walked and something is opened or changed.
+    /// Something is opened, or changed in one file.
     Change,
-    /// The disk is waited for.
+    /// Names are made, moved or removed.
+    Names,
+    /// The disk is waited for, while others have the turn: so this pays for little more than asking.
     Disk,
     /// Random bytes are made.
     Random,
@@ -75,12 +78,13 @@ impl Work {
         let (base, per_256_bytes) = match self {
             Self::Quick => (HostPrice::V1.base, copying),
             Self::Clock => (80, copying),
-            Self::Call => (300, copying),
-            Self::Data => (300, copying),
-            Self::Look => (2_000, copying),
+            Self::Call => (500, copying),
+            Self::Data => (700, copying),
+            Self::Look => (3_000, copying),
             Self::Change => (6_000, copying),
+            Self::Names => (20_000, copying),
             Self::Disk => (100_000, copying),
-            Self::Random => (300, 1024),
+            Self::Random => (500, 1024),
         };
         HostPrice { base, per_256_bytes }
     }
@@ -151,20 +155,20 @@ calls! {
     fd_sync(f: u32) -> I32, Disk, run fd::fd_sync;
     fd_tell(f: u32, out: u32) -> I32, Call, run fd::fd_tell;
     fd_write(f: u32, iovs: u32, count: u32, out: u32) -> I32, Data, run io::fd_write;
-    path_create_directory(f: u32, ptr: u32, len: u32) -> I32, Change, run path::path_create_directory;
+    path_create_directory(f: u32, ptr: u32, len: u32) -> I32, Names, run path::path_create_directory;
     path_filestat_get(f: u32, flags: u32, ptr: u32, len: u32, out: u32) -> I32, Look, run path::path_filestat_get;
     path_filestat_set_times(f: u32, flags: u32, ptr: u32, len: u32, atim: u64, mtim: u64, times: u32) -> I32, Change,
         run path::path_filestat_set_times;
-    path_link(f: u32, flags: u32, old: u32, old_len: u32, to: u32, new: u32, new_len: u32) -> I32, Change,
+    path_link(f: u32, flags: u32, old: u32, old_len: u32, to: u32, new: u32, new_len: u32) -> I32, Names,
         run path::path_link;
     path_open(f: u32, dirflags: u32, ptr: u32, len: u32, oflags: u32, base: u64, inheriting: u64, fdflags: u32,
         out: u32) -> I32, Change, run open::path_open;
     path_readlink(f: u32, ptr: u32, len: u32, buf: u32, buf_len: u32, out: u32) -> I32, Look, run path::path_readlink;
-    path_remove_directory(f: u32, ptr: u32, len: u32) -> I32, Change, run path::path_remove_directory;
-    path_rename(f: u32, old: u32, old_len: u32, to: u32, new: u32, new_len: u32) -> I32, Change,
+    path_remove_directory(f: u32, ptr: u32, len: u32) -> I32, Names, run path::path_remove_directory;
+    path_rename(f: u32, old: u32, old_len: u32, to: u32, new: u32, new_len: u32) -> I32, Names,
         run path::path_rename;
-    path_symlink(old: u32, old_len: u32, f: u32, new: u32, new_len: u32) -> I32, Change, run path::path_symlink;
-    path_unlink_file(f: u32, ptr: u32, len: u32) -> I32, Change, run path::path_unlink_file;
+    path_symlink(old: u32, old_len: u32, f: u32, new: u32, new_len: u32) -> I32, Names, run path::path_symlink;
+    path_unlink_file(f: u32, ptr: u32, len: u32) -> I32, Names, run path::path_unlink_file;
     poll_oneoff(input: u32, output: u32, count: u32, out: u32) -> I32, Call, run poll::poll_oneoff;
     proc_exit(code: u32), Quick, run proc_exit;
     proc_raise(signal: u32) -> I32, Quick, refuse Errno::NotImplemented;

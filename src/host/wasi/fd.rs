@@ -57,7 +57,7 @@ pub(super) fn fd_advise(caller: &mut Caller<'_>, fd: u32, offset: u64, len: u64,
 /// Reserving is refused: it would take disk from the host that no write was charged for.
 pub(super) fn fd_allocate(caller: &mut Caller<'_>, fd: u32, _offset: u64, _len: u64) -> Done {
     file(caller, fd)?;
-    Err(Errno::NotSupported.into())
+    Err(Errno::NotImplemented.into())
 }
 
 pub(super) fn fd_sync(caller: &mut Caller<'_>, fd: u32) -> Done {
@@ -113,7 +113,7 @@ pub(super) fn fd_fdstat_set_flags(caller: &mut Caller<'_>, fd: u32, flags: u32) 
 /// Rights are what the kind of a descriptor and its directory allow; they cannot be given away.
 pub(super) fn fd_fdstat_set_rights(caller: &mut Caller<'_>, fd: u32, _base: u64, _inheriting: u64) -> Done {
     WasiState::of(caller)?.descriptors.get(fd)?;
-    Err(Errno::NotSupported.into())
+    Err(Errno::NotImplemented.into())
 }
 
 pub(super) fn fd_filestat_get(caller: &mut Caller<'_>, fd: u32, out: u32) -> Done {

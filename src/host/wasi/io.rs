@@ -21,6 +21,9 @@ pub(super) const CHUNK: u32 = 256 << 10;
 /// Ranges in one system call.
 const RANGES: usize = 64;
 
+/// Fuel for each range of a list.
+const RANGE_PRICE: u64 = 30;
+
 /// Fuel for each system call beyond the first that one call of the guest leads to.
 const AGAIN_PRICE: u64 = 500;
 
@@ -233,7 +236,7 @@ impl Iovs {
             return Err(Errno::Invalid.into());
         }
         let len = count.checked_mul(IOVEC).ok_or(Errno::Invalid)?;
-        caller.charge_bytes(len.into())?;
+        caller.charge(u64::from(count) * RANGE_PRICE)?;
         let size = caller.memory_size();
         let mut ranges = Vec::with_capacity(count as usize);
         let mut total = 0_u32;

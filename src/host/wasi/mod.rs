@@ -1,8 +1,8 @@
 //! WASI preview 1 as a thin layer of neutral host functions, the same on every engine.
 //!
 //! A guest has what its [`WasiConfig`] names and nothing else. All 46 calls link; [`known_imports`] says
-//! which of them do something. The others (sockets, signals) answer `ENOSYS`, and two answer `ENOTSUP`:
-//! `fd_allocate`, because it takes disk that no write was charged for, and `fd_fdstat_set_rights`.
+//! which of them do something. The others answer `ENOSYS`: sockets, signals, `fd_fdstat_set_rights`, and
+//! `fd_allocate`, because it takes disk that no write was charged for.
 //!
 //! | a guest that | is told |
 //! |---|---|
@@ -16,9 +16,12 @@
 //! | writes to a pipe that nobody reads any more | `EPIPE` |
 //!
 //! and one that writes more output than [`WasiLimits::output_bytes`] is ended. Waiting (for input, for
-//! room in a pipe, for time, for the disk) is under the call's deadline and gives the turn to others.
-//! Standard streams cannot be seeked. Files are the host's: their times, inode numbers and the device
-//! numbers stay real when clocks and randomness are not.
+//! room in a pipe, for time, for the disk) gives the turn to others and ends at the call's deadline; only
+//! the disk cannot be interrupted, so there the deadline is seen when it is done. Standard streams cannot
+//! be seeked. Files are the host's: their times, inode numbers and device numbers stay real when clocks
+//! and randomness are not.
+//!
+//! Needs a Unix; made for Linux 5.8 and later, where paths are resolved by `openat2`.
 
 mod abi;
 mod calls;

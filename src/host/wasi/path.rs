@@ -17,6 +17,9 @@ use super::errno::{Done, Errno};
 use super::fd::timestamps;
 use super::state::WasiState;
 
+/// Fuel for each byte of a path: two of them may be a component, and each component is looked up.
+const PATH_BYTE_PRICE: u64 = 30;
+
 pub(super) fn path_create_directory(caller: &mut Caller<'_>, fd: u32, ptr: u32, len: u32) -> Done {
     let path = read_path(caller, ptr, len)?;
     Ok(changing(caller, fd)?.create_dir(path)?)
@@ -167,7 +170,7 @@ pub(super) fn read_path(caller: &mut Caller<'_>, ptr: u32, len: u32) -> Done<Str
     if len > WasiState::of(caller)?.limits.path_bytes {
         return Err(Errno::NameTooLong.into());
     }
-    caller.charge_bytes(len.into())?;
+    caller.charge(u64::from(len) * PATH_BYTE_PRICE)?;
     let path = std::str::from_utf8(caller.bytes(ptr, len)?).map_err(|_| Errno::IllegalSequence)?;
     if path.contains('\0') {
         return Err(Errno::Invalid.into());

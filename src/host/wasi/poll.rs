@@ -13,6 +13,9 @@ use super::errno::{Done, Errno};
 use super::state::WasiState;
 use super::stream::{HostStream, Input, Sink, poll_until};
 
+/// Fuel for each subscription and its event.
+const SUBSCRIPTION_PRICE: u64 = 50;
+
 pub(super) fn sched_yield(caller: &mut Caller<'_>) -> Done {
     Ok(caller.wait(Wake::Every(Duration::ZERO), || Some(()))?)
 }
@@ -26,7 +29,7 @@ pub(super) fn poll_oneoff(caller: &mut Caller<'_>, input: u32, output: u32, coun
     caller.bytes(output, room)?;
     let len = count.checked_mul(SUBSCRIPTION as u32).ok_or(Errno::Invalid)?;
     caller.bytes(input, len)?;
-    caller.charge_bytes(u64::from(len) + u64::from(room))?;
+    caller.charge(u64::from(count) * SUBSCRIPTION_PRICE)?;
 
     let (state, memory) = WasiState::and_memory(caller)?;
     let list = memory.get(input as usize..).and_then(|m| m.get(..len as usize)).ok_or(OutOfBounds)?;

@@ -10,7 +10,7 @@ use super::errno::{Done, Errno};
 use super::state::WasiState;
 
 /// Fuel for finding, sorting and keeping one entry.
-const ENTRY_PRICE: u64 = 400;
+const ENTRY_PRICE: u64 = 1_000;
 /// Entries that are paid for at once, before they are read.
 const BATCH: u64 = 64;
 /// Bytes that one entry takes beside its name.

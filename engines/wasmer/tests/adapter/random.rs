@@ -11,7 +11,7 @@ use cofferdam_wasmer::WasmerEngine;
 use crate::common::store_with;
 
 /// Modules that are tried; each takes some milliseconds.
-const MODULES: u64 = 20_000;
+const MODULES: u64 = 300;
 const FUEL: u64 = 100_000;
 
 /// How one call ended, as far as both modes must agree.

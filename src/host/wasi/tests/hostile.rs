@@ -165,7 +165,7 @@ fn work_is_paid_for_before_it_is_done() {
     };
     broke(5_000, "fd_write", args![1_u32, OUT + 64, 1_u32, OUT]);
     broke(5_000, "random_get", args![DATA, 0x10000_u32]);
-    broke(5_000, "poll_oneoff", args![0_u32, 0_u32, 1600_u32, OUT]);
+    broke(50_000, "poll_oneoff", args![0_u32, 0_u32, 1600_u32, OUT]);
     broke(10, "fd_close", args![1_u32]);
 }
 

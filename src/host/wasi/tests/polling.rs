@@ -2,9 +2,12 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cofferdam_engine::{CancelHandle, Limit};
+use cofferdam_engine::{CancelHandle, Limit, Scheduler};
+use parking_lot::Mutex;
 
 use super::super::abi::{O_CREAT, O_DIRECTORY};
 use super::super::{Clocks, Stdin};
@@ -200,4 +203,53 @@ fn what_is_no_subscription_is_invalid() {
     assert_eq!(poll(&mut guest, &clocks), Ok(wanted));
     assert_eq!(guest.call("poll_oneoff", args![0_u32, 0_u32, 4097_u32, OUT]), Err(Errno::Invalid));
     assert_eq!(guest.call("poll_oneoff", args![0_u32, 0_u32, u32::MAX, OUT]), Err(Errno::Invalid));
+}
+
+#[test]
+fn whoever_waits_gives_the_turn_to_others() {
+    /// Counts, and while the guest is away writes to it.
+    #[derive(Default)]
+    struct Count {
+        away: AtomicUsize,
+        writer: Mutex<Option<File>>,
+    }
+    impl Scheduler for Count {
+        fn turn(&self) {}
+        fn away(&self, wait: &mut dyn FnMut()) {
+            self.away.fetch_add(1, Ordering::Relaxed);
+            if let Some(mut writer) = self.writer.lock().take() {
+                writer.write_all(b"x").expect("written");
+            }
+            wait();
+        }
+    }
+    let count = Arc::new(Count::default());
+    let budget = CallBudget { scheduler: Some(count.clone()), ..CallBudget::of_fuel(UNLIMITED_FUEL) };
+    let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut guest = Guest::with_budget(
+        WasiConfig {
+            stdin: Stdin::File(reader.into()),
+            preopens: vec![Preopen::read_write(dir.path(), "/")],
+            ..WasiConfig::default()
+        },
+        &budget,
+    );
+    let turns = || count.away.swap(0, Ordering::Relaxed);
+    assert_eq!(poll(&mut guest, &[clock(1, 1, MS, 0)]).map(|e| e.len()), Ok(1));
+    assert_eq!(turns(), 1);
+    assert_eq!(poll(&mut guest, &[fd(1, 1, 0), clock(2, 1, MS, 0)]).map(|e| e.len()), Ok(1));
+    assert_eq!(turns(), 1);
+    assert_eq!(guest.call("sched_yield", args![]), Ok(()));
+    assert_eq!(turns(), 1);
+    assert_eq!(guest.call("fd_sync", args![3_u32]), Ok(()));
+    assert_eq!(turns(), 1);
+    // There is nothing to read until the turn is given away.
+    *count.writer.lock() = Some(writer.into());
+    assert_eq!(guest.read(0, 1), Ok(b"x".to_vec()));
+    assert_eq!(turns(), 1);
+    // What does not wait keeps its turn.
+    assert_eq!(poll(&mut guest, &[clock(1, 1, 0, 0)]).map(|e| e.len()), Ok(1));
+    assert_eq!(guest.write(1, b"x"), Ok(1));
+    assert_eq!(turns(), 0);
 }

