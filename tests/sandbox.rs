@@ -1,5 +1,5 @@
 //! One guest on every engine in both fuel modes: answers, limits, state, host functions, waiting.
-#![cfg(any(feature = "wasmer-cranelift"))]
+#![cfg(feature = "wasmer-cranelift")]
 
 #[path = "support/matrix.rs"]
 mod matrix;
