@@ -19,6 +19,7 @@ mod types;
 mod unsupported;
 mod validate;
 mod walk;
+mod work;
 
 pub use code_map::{CodeMap, MAX_NAME_BYTES, Place};
 pub use features::{FeatureSet, Proposal, UnknownProposal};

@@ -304,3 +304,108 @@ pub fn bulk_charge(bulk: Bulk, scratch: u32, counter: Counter) -> Vec<Operator<'
     steps.push(Step::LocalGet(scratch));
     operators(steps)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What [`length_price`] computes for `length`.
+    fn priced(bulk: Bulk, length: u64) -> i64 {
+        let mut stack: Vec<i64> = Vec::new();
+        for step in length_price(bulk, 0) {
+            let mut pop = || stack.pop().expect("an operand");
+            let value = match step {
+                Step::LocalGet(_) => length.cast_signed(),
+                Step::I64Const(value) => value,
+                // The length stands for an `i32` here.
+                Step::I64ExtendI32U => i64::from(u32::try_from(pop()).expect("32 bits")),
+                Step::I64LtU => {
+                    let right = pop();
+                    i64::from(pop().cast_unsigned() < right.cast_unsigned())
+                }
+                Step::Select => {
+                    let (condition, right) = (pop(), pop());
+                    let left = pop();
+                    if condition != 0 { left } else { right }
+                }
+                Step::I64Shl => {
+                    let by = pop();
+                    pop().checked_shl(u32::try_from(by).expect("small")).expect("no wrap")
+                }
+                Step::I64ShrU => {
+                    let by = pop();
+                    (pop().cast_unsigned() >> by).cast_signed()
+                }
+                other => panic!("{other:?}"),
+            };
+            stack.push(value);
+        }
+        assert_eq!(stack.len(), 1, "one result");
+        stack[0]
+    }
+
+    #[test]
+    fn lengths_are_priced_without_wrapping_around() {
+        let narrow = |shift| Bulk { wide: false, shift };
+        assert_eq!(priced(narrow(-3), 800), 100);
+        assert_eq!(priced(narrow(-3), 7), 0);
+        assert_eq!(priced(narrow(0), 5), 5);
+        assert_eq!(priced(narrow(10), 3), 3 << 10);
+        assert_eq!(priced(narrow(10), u64::from(u32::MAX)), i64::from(u32::MAX) << 10);
+        let wide = |shift| Bulk { wide: true, shift };
+        assert_eq!(priced(wide(-3), 800), 100);
+        for length in [1 << 40, 1 << 62, 1 << 63, u64::MAX] {
+            assert_eq!(priced(wide(10), length), LONGEST << 10, "{length:#x}");
+            assert_eq!(priced(wide(0), length), LONGEST, "{length:#x}");
+        }
+    }
+
+    #[test]
+    fn bulk_operators_are_priced_by_what_they_work_on() {
+        let spaces = Spaces {
+            memories: vec![
+                MemoryShape { wide: false, page_log2: 16 },
+                MemoryShape { wide: true, page_log2: 16 },
+                MemoryShape { wide: true, page_log2: 0 },
+            ],
+            tables: vec![false, true],
+        };
+        let of = |operator| Bulk::of(&operator, &spaces).map(|bulk| (bulk.wide, bulk.shift));
+        assert_eq!(of(Operator::MemoryFill { mem: 0 }), Some((false, -3)));
+        assert_eq!(of(Operator::MemoryFill { mem: 1 }), Some((true, -3)));
+        assert_eq!(of(Operator::MemoryCopy { dst_mem: 0, src_mem: 1 }), Some((false, -3)), "the narrower of two");
+        assert_eq!(of(Operator::MemoryCopy { dst_mem: 2, src_mem: 1 }), Some((true, -3)));
+        assert_eq!(of(Operator::MemoryInit { data_index: 0, mem: 1 }), Some((false, -3)), "segments are narrow");
+        assert_eq!(of(Operator::MemoryGrow { mem: 0 }), Some((false, 10)));
+        assert_eq!(of(Operator::MemoryGrow { mem: 2 }), Some((true, -6)), "pages of one byte");
+        assert_eq!(of(Operator::TableGrow { table: 1 }), Some((true, 0)));
+        assert_eq!(of(Operator::TableCopy { dst_table: 1, src_table: 0 }), Some((false, 0)));
+        assert_eq!(of(Operator::I32Add), None);
+    }
+
+    #[test]
+    fn structure_is_free_and_slow_operators_cost_more() {
+        for free in [Operator::Nop, Operator::End, Operator::Return, Operator::Block { blockty: BlockType::Empty }] {
+            assert_eq!(price(&free), 0, "{free:?}");
+        }
+        assert_eq!(price(&Operator::I32Add), 1);
+        assert!(price(&Operator::I32DivS) > price(&Operator::I32Mul));
+        assert!(price(&Operator::I64DivS) > price(&Operator::I32DivS));
+        let indirect = Operator::CallIndirect { type_index: 0, table_index: 0 };
+        assert!(price(&indirect) > price(&Operator::Call { function_index: 0 }));
+        assert!(price(&Operator::MemoryGrow { mem: 0 }) > price(&Operator::MemoryFill { mem: 0 }));
+        assert_eq!([0, 7, 8, 50_000].map(entry_price), [1, 1, 2, 6_251]);
+    }
+
+    #[test]
+    fn only_calls_that_may_leave_the_module_reach_the_host() {
+        let reaches = |operator: Operator<'_>| may_reach_host(&operator, 2);
+        assert!(reaches(Operator::Call { function_index: 1 }));
+        assert!(!reaches(Operator::Call { function_index: 2 }));
+        assert!(reaches(Operator::ReturnCall { function_index: 0 }));
+        assert!(!reaches(Operator::ReturnCall { function_index: 2 }));
+        assert!(reaches(Operator::CallIndirect { type_index: 0, table_index: 0 }));
+        assert!(reaches(Operator::CallRef { type_index: 0 }));
+        assert!(!reaches(Operator::I32Add));
+    }
+}

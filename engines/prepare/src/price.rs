@@ -20,7 +20,7 @@ const DIVIDE_64: u64 = 8;
 /// A call through a table or reference: bounds, null and signature checks, and a jump that is hard to predict.
 const CALL_INDIRECT: u64 = 4;
 /// What engines run as a call into their own library, beside what its length costs.
-const LIBRARY_CALL: u64 = 16;
+const LIBRARY_CALL: u64 = 24;
 /// Growing a memory or table, beside what its length costs: a lock, often a system call.
 const GROW: u64 = 256;
 /// An atomic write or read-modify-write.
@@ -70,7 +70,7 @@ price_list! {
         F64Min F64Max F64Copysign I32TruncF32S I32TruncF32U I32TruncF64S I32TruncF64U I64TruncF32S I64TruncF32U
         I64TruncF64S I64TruncF64U F32ConvertI64U F64ConvertI64U RefTestNonNull RefTestNullable RefCastNonNull
         RefCastNullable BrOnCast BrOnCastFail I32TruncSatF32S I32TruncSatF32U I32TruncSatF64S I32TruncSatF64U
-        I64TruncSatF32S I64TruncSatF32U I64TruncSatF64S I64TruncSatF64U RefFunc TableGet TableSet I8x16Shuffle
+        I64TruncSatF32S I64TruncSatF32U I64TruncSatF64S I64TruncSatF64U RefFunc MemorySize TableGet I8x16Shuffle
         I8x16Swizzle I8x16Popcnt I8x16Shl I8x16ShrS I8x16ShrU I16x8Q15MulrSatS I64x2ShrS I64x2Mul F32x4Ceil
         F32x4Floor F32x4Trunc F32x4Nearest F32x4Min F32x4Max F64x2Ceil F64x2Floor F64x2Trunc F64x2Nearest
         F64x2Min F64x2Max I32x4TruncSatF32x4S I32x4TruncSatF32x4U F32x4ConvertI32x4U I32x4TruncSatF64x2SZero
@@ -87,7 +87,7 @@ price_list! {
     LIBRARY_CALL:
         StructNew StructNewDefault ArrayNew ArrayNewDefault ArrayNewFixed ArrayNewData ArrayNewElem ArrayFill
         ArrayCopy ArrayInitData ArrayInitElem StructNewDesc StructNewDefaultDesc MemoryInit DataDrop MemoryCopy
-        MemoryFill TableInit ElemDrop TableCopy TableFill MemoryDiscard ContNew ContBind Suspend Resume
+        MemoryFill TableInit ElemDrop TableSet TableCopy TableFill MemoryDiscard ContNew ContBind Suspend Resume
         ResumeThrow ResumeThrowRef Switch;
     GROW:
         MemoryGrow TableGrow;
@@ -115,7 +115,7 @@ price_list! {
         If Br BrIf BrTable Call Select LocalGet LocalSet LocalTee GlobalGet GlobalSet I32Load I64Load F32Load
         F64Load I32Load8S I32Load8U I32Load16S I32Load16U I64Load8S I64Load8U I64Load16S I64Load16U I64Load32S
         I64Load32U I32Store I64Store F32Store F64Store I32Store8 I32Store16 I64Store8 I64Store16 I64Store32
-        MemorySize I32Const I64Const F32Const F64Const I32Eqz I32Eq I32Ne I32LtS I32LtU I32GtS I32GtU I32LeS
+        I32Const I64Const F32Const F64Const I32Eqz I32Eq I32Ne I32LtS I32LtU I32GtS I32GtU I32LeS
         I32LeU I32GeS I32GeU I64Eqz I64Eq I64Ne I64LtS I64LtU I64GtS I64GtU I64LeS I64LeU I64GeS I64GeU F32Eq
         F32Ne F32Lt F32Gt F32Le F32Ge F64Eq F64Ne F64Lt F64Gt F64Le F64Ge I32Clz I32Ctz I32Popcnt I32Add I32Sub
         I32Mul I32And I32Or I32Xor I32Shl I32ShrS I32ShrU I32Rotl I32Rotr I64Clz I64Ctz I64Popcnt I64Add I64Sub

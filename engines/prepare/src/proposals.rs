@@ -6,7 +6,7 @@ use wasmparser::{AbstractHeapType, BlockType, HeapType, Operator, RefType, ValTy
 use crate::features::{FeatureSet, Proposal};
 
 /// Where a proposal is used for the first time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Use {
     pub offset: u64,
     /// Index of the function it is in.
@@ -21,12 +21,6 @@ pub(crate) struct Used {
     /// First use of a proposal that has no flag at all.
     unknown: Option<(&'static str, Use)>,
     place: Use,
-}
-
-impl Default for Use {
-    fn default() -> Self {
-        Self { offset: 0, function: None }
-    }
 }
 
 impl Used {

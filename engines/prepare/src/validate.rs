@@ -68,6 +68,8 @@ pub(crate) struct Facts {
     pub imported_globals: u32,
     pub spaces: Spaces,
     pub start: Option<u32>,
+    /// Estimated microseconds to compile it on one core.
+    pub work: u64,
     /// Offset of the first shared memory.
     pub shared_memory: Option<u64>,
     /// Per defined function, the most operands on its stack at any time.
@@ -92,6 +94,15 @@ impl Facts {
     /// Most operands on the stack of defined function `defined`.
     pub(crate) fn operand_height(&self, defined: usize) -> u32 {
         self.operand_heights.get(defined).copied().unwrap_or(0)
+    }
+
+    /// What a block of type `ty` takes and leaves.
+    pub(crate) fn block_type(&self, ty: wasmparser::BlockType) -> Arity {
+        match ty {
+            wasmparser::BlockType::Empty => Arity::default(),
+            wasmparser::BlockType::Type(_) => Arity { params: 0, results: 1 },
+            wasmparser::BlockType::FuncType(ty) => self.arity(ty),
+        }
     }
 
     /// Arity of what `operator` calls, if it is a call of any kind.
@@ -150,6 +161,12 @@ impl ValidModule {
     #[must_use]
     pub fn allowed(&self) -> FeatureSet {
         self.allowed
+    }
+
+    /// Estimated microseconds to compile it on one core, which `compile_work` of the module limits caps.
+    #[must_use]
+    pub fn compile_work(&self) -> u64 {
+        self.facts.work
     }
 
     /// Where `proposal` is used first.

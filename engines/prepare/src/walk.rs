@@ -19,6 +19,7 @@ use crate::types::{
     from_value_type,
 };
 use crate::validate::{Arity, Facts, Gate, explain, function_ref};
+use crate::work::{FunctionWork, IMPORT, type_work};
 
 /// What a walk through a valid module found.
 pub(crate) struct Found {
@@ -52,6 +53,7 @@ pub(crate) struct Walk<'a> {
     pub function: Option<u32>,
     used: Used,
     counts: Counts,
+    work: FunctionWork,
     facts: Facts,
     types: Vec<Option<FuncType>>,
     tables: Vec<TableType>,
@@ -71,6 +73,7 @@ impl<'a> Walk<'a> {
             function: None,
             used: Used::default(),
             counts: Counts::default(),
+            work: FunctionWork::default(),
             facts: Facts::default(),
             types: Vec::new(),
             tables: Vec::new(),
@@ -146,6 +149,11 @@ impl<'a> Walk<'a> {
         })
     }
 
+    fn add_work(&mut self, work: u64, offset: u64) -> Result<(), Refusal> {
+        self.facts.work = self.facts.work.saturating_add(work);
+        self.gate.limits.compile_work(self.facts.work, offset)
+    }
+
     fn note(&mut self, proposal: Proposal, offset: u64) -> Result<(), Refusal> {
         self.used.at(offset, None).note(proposal);
         self.check_used()
@@ -157,8 +165,11 @@ impl<'a> Walk<'a> {
         for group in section.clone().into_iter_with_offsets() {
             let (offset, group) = self.valid(group)?;
             limits.types(self.types.len() as u64 + group.types().len() as u64, offset)?;
+            let known = self.facts.types.len();
             self.rec_group(&group, offset);
             self.check_used()?;
+            let work = self.facts.types.iter().skip(known).map(|ty| type_work(*ty)).sum();
+            self.add_work(work, offset)?;
         }
         Ok(())
     }
@@ -197,6 +208,7 @@ impl<'a> Walk<'a> {
             let (offset, import) = self.valid(import)?;
             self.counts.imports += 1;
             self.gate.limits.imports(self.counts.imports, offset)?;
+            self.add_work(IMPORT, offset)?;
             for name in [import.module, import.name] {
                 self.gate.limits.name_bytes(name.len() as u64, offset)?;
             }
@@ -453,6 +465,7 @@ impl<'a> Walk<'a> {
             self.check_used()?;
         }
         self.counts.locals += locals;
+        self.work.begin(params + locals);
 
         let checked = self.validator.payload(payload);
         let ValidPayload::Func(function, _) = self.valid(checked)? else { return Ok(()) };
@@ -469,11 +482,16 @@ impl<'a> Walk<'a> {
             }
             self.used.at(offset, self.function).operator(&operator);
             self.check_used()?;
+            let reachable = validator.get_control_frame(0).is_some_and(|frame| !frame.unreachable);
+            self.work.operator(&operator, reachable, &self.facts);
             self.valid(validator.op(offset, &operator))?;
             height = height.max(validator.operand_stack_height());
             limits.nesting(u64::from(validator.control_stack_height()), offset)?;
         }
         self.valid(reader.finish())?;
+        let work = self.work.total(height);
+        limits.function_work(work, start)?;
+        self.add_work(work, start)?;
         self.allocations = validator.into_allocations();
         self.facts.operand_heights.push(height);
         Ok(())

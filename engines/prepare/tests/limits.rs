@@ -1,6 +1,7 @@
 //! Module limits: each refuses what is one above it, lets through what is just at it, and says so.
 
 use cofferdam_prepare::{FeatureSet, Gate, ModuleLimits, Proposal, Refusal, recognise, validate};
+use wasm_encoder::{BlockType, CodeSection, Function, FunctionSection, InstructionSink, Module, TypeSection, ValType};
 
 fn gated(text: &str, limits: ModuleLimits) -> Result<(), Refusal> {
     let module = recognise(text.as_bytes(), &ModuleLimits::default()).unwrap_or_else(|e| panic!("{text}: {e}"));
@@ -25,7 +26,9 @@ const ROWS: &[(&str, &str, u64)] = &[
     ("locals", "(module (func (local i32 i64 i64)))", 3),
     ("total_locals", "(module (func (local i32)) (func (local i32 i32)))", 3),
     ("function_bytes", "(module (func))", 2),
-    ("code_bytes", "(module (func) (func))", 7),
+    ("code_bytes", "(module (func) (func))", 6),
+    ("compile_work", "(module (func))", 174),
+    ("function_work", "(module (func))", 149),
     ("nesting", "(module (func block block end end))", 3),
     ("br_table_targets", "(module (func i32.const 0 br_table 0 0 0))", 2),
     ("total_br_table_targets", "(module (func i32.const 0 br_table 0 0) (func i32.const 0 br_table 0 0))", 2),
@@ -86,20 +89,89 @@ fn the_largest_functions_of_the_specification_pass_by_default() {
     gated(&wide, ModuleLimits::default()).expect("1,000 parameters and results too");
 }
 
-#[test]
-fn compile_bombs_are_refused_by_default() {
-    let refused = |text: &str| match gated(text, ModuleLimits::default()) {
+fn default_limit(bytes: &[u8]) -> &'static str {
+    let limits = ModuleLimits::default();
+    let gate = Gate { features: FeatureSet::RELAXED, level: "test".into(), limits };
+    match recognise(bytes, &gate.limits).and_then(|module| validate(module, &gate)) {
         Err(Refusal::Limit { limit, .. }) => limit,
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn modules_of_too_many_parts_are_refused_by_default() {
+    let text = |text: String| default_limit(text.as_bytes());
+    assert_eq!(text(format!("(module {})", "(func)".repeat(100_000))), "functions");
+    assert_eq!(text(format!("(module (func {}))", "block ".repeat(20_000) + &"end ".repeat(20_000))), "nesting");
+    assert_eq!(text(format!("(module (func i32.const 0 br_table{} 0))", " 0".repeat(1_000_000))), "br_table_targets");
+    let mut many = Functions::default();
+    (0..100).for_each(|_| many.add(49_000, |_| {}));
+    assert_eq!(default_limit(&many.module()), "total_locals");
+}
+
+/// Each of these keeps an optimising compiler busy for minutes, or fills gigabytes, from some kilobytes.
+#[test]
+fn compile_bombs_are_refused_by_default() {
+    let one = |locals: u32, code: fn(&mut InstructionSink<'_>)| {
+        let mut functions = Functions::default();
+        functions.add(locals, code);
+        default_limit(&functions.module())
     };
-    assert_eq!(refused(&format!("(module {})", "(func)".repeat(100_000))), "functions");
-    let locals = format!("(func (local {}))", "i32 ".repeat(49_000));
-    assert_eq!(refused(&format!("(module {})", locals.repeat(15))), "total_locals");
-    assert_eq!(refused(&format!("(module (func {}))", "block ".repeat(20_000) + &"end ".repeat(20_000))), "nesting");
-    assert_eq!(
-        refused(&format!("(module (func i32.const 0 br_table{} 0))", " 0".repeat(1_000_000))),
-        "br_table_targets"
-    );
+    fn set_all(code: &mut InstructionSink<'_>, locals: u32) {
+        (0..locals).for_each(|local| {
+            code.local_get(local).i32_const(1).i32_add().local_set(local);
+        });
+    }
+    let nested_loops = one(1_000, |code| {
+        (0..300).for_each(|_| _ = code.loop_(BlockType::Empty));
+        set_all(code, 1_000);
+        (0..300).for_each(|_| _ = code.local_get(0).br_if(0).end());
+    });
+    let nested_ifs = one(1_000, |code| {
+        (0..300).for_each(|_| _ = code.local_get(0).if_(BlockType::Empty));
+        set_all(code, 1_000);
+        (0..300).for_each(|_| _ = code.end());
+    });
+    let many_alive = one(2_000, |code| {
+        set_all(code, 2_000);
+        (0..20_000).for_each(|_| _ = code.loop_(BlockType::Empty).local_get(0).br_if(0).end());
+        set_all(code, 2_000);
+    });
+    let many_blocks = one(1, |code| {
+        (0..200_000).for_each(|_| _ = code.local_get(0).if_(BlockType::Empty).end());
+    });
+    assert_eq!([nested_loops, nested_ifs, many_alive, many_blocks], ["function_work"; 4]);
+
+    let mut branches = Functions::default();
+    (0..1_000).for_each(|_| {
+        branches.add(1, |code| (0..2_000).for_each(|_| _ = code.local_get(0).if_(BlockType::Empty).end()));
+    });
+    assert_eq!(default_limit(&branches.module()), "compile_work");
+}
+
+/// A module of functions without parameters.
+#[derive(Default)]
+struct Functions {
+    functions: FunctionSection,
+    code: CodeSection,
+}
+
+impl Functions {
+    fn add(&mut self, locals: u32, body: impl FnOnce(&mut InstructionSink<'_>)) {
+        let mut function = Function::new([(locals, ValType::I32)]);
+        body(&mut function.instructions());
+        function.instructions().end();
+        self.functions.function(0);
+        self.code.function(&function);
+    }
+
+    fn module(&self) -> Vec<u8> {
+        let mut types = TypeSection::new();
+        types.ty().function([], []);
+        let mut module = Module::new();
+        module.section(&types).section(&self.functions).section(&self.code);
+        module.finish()
+    }
 }
 
 #[test]
