@@ -292,3 +292,62 @@ fn standard_output_is_the_guests_alone() {
     assert_eq!(json(&output)["reason"], "output");
     assert!(output.stdout.len() <= 64 << 20, "{}", output.stdout.len());
 }
+
+#[test]
+fn the_last_line_is_json_whatever_came_before() {
+    // The guest leaves a line open on standard error.
+    let module =
+        wat(r#"(module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+           (memory (export "memory") 1) (data (i32.const 0) "\10\00\00\00\03\00\00\00") (data (i32.const 16) "abc")
+           (func (export "_start") (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))))"#);
+    let output = run(&["--json"], module.path(), &[]);
+    assert_eq!(json(&output)["outcome"], "completed");
+    assert!(err(&output).starts_with("abc\n{"), "{}", err(&output));
+    // Nothing was run at all.
+    for options in
+        [&["--json", "--dir", "no-such-dir"][..], &["--json", "--engine", "v9"], &["--json", "--stdin", "nope"]]
+    {
+        let output = run(options, module.path(), &[]);
+        assert_eq!((output.status.code(), json(&output)["reason"].as_str()), (Some(2), Some("usage")), "{options:?}");
+    }
+    let missing = run(&["--json"], Path::new("no-such-file.wasm"), &[]);
+    assert!(json(&missing)["message"].as_str().is_some_and(|m| m.contains("no-such-file.wasm")));
+}
+
+#[test]
+fn a_standard_stream_that_takes_nothing_is_no_panic() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("it is there");
+    let add = |command: &mut Command| {
+        command.args(["run", "--json", "--stats", "--invoke", "add"]).arg(example("mathlib.wasm")).args(["1", "2"]);
+        command.output().expect("it starts")
+    };
+    let output = add(command().stderr(full()));
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), "3\n"));
+    let output = add(command().stdout(full()));
+    assert_eq!((output.status.code(), json(&output)["outcome"].as_str()), (Some(123), Some("host_fault")));
+}
+
+#[test]
+fn stand_ins_keep_the_caps_and_module_limits_can_be_raised() {
+    let memory = wat(r#"(module (import "env" "m" (memory 60000)) (func (export "_start")))"#);
+    let output = run(&["--json", "--unknown-imports", "default"], memory.path(), &[]);
+    assert_eq!((output.status.code(), json(&output)["reason"].as_str()), (Some(122), Some("memory")));
+    assert!(err(&output).contains("--memory"), "{}", err(&output));
+    let trapping = run(&["--unknown-imports", "trap"], memory.path(), &[]);
+    assert!(err(&trapping).contains("`--unknown-imports default` links"), "{}", err(&trapping));
+
+    let deep = wat(&format!("(module (func (export \"_start\") {} {}))", "block ".repeat(20), "end ".repeat(20)));
+    let refused = run(&["--json", "--module-limit", "nesting=10"], deep.path(), &[]);
+    assert_eq!(json(&refused)["reason"], "module_limit");
+    assert!(err(&refused).contains("--module-limit nesting="), "{}", err(&refused));
+    assert_eq!(run(&["--module-limit", "nesting=100"], deep.path(), &[]).status.code(), Some(0));
+    assert!(err(&run(&["--module-limit", "nonsense=1"], deep.path(), &[])).contains("code_bytes"));
+}
+
+#[test]
+fn what_a_guest_wrote_is_escaped_in_messages() {
+    let twice = wat("(module (func (export \"\\1b[31mX\")) (func (export \"\\1b[31mX\")))");
+    let output = run(&[], twice.path(), &[]);
+    assert_eq!(output.status.code(), Some(120), "{}", err(&output));
+    assert!(!output.stderr.contains(&0x1b), "{}", err(&output));
+}

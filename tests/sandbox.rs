@@ -317,6 +317,56 @@ fn guests_are_admitted_within_the_hosts_memory() {
 }
 
 #[test]
+fn a_call_that_is_over_before_it_begins_runs_nothing() {
+    for (engine, mode) in matrix() {
+        let sandbox = sandbox(&engine, mode, Limits::agent());
+        let cancel = CancelHandle::new();
+        cancel.cancel();
+        let cancelled = CallOptions { cancel: Some(cancel), ..CallOptions::default() };
+        let late = CallOptions { timeout: Some(Duration::ZERO), ..CallOptions::default() };
+        for (options, reason) in [(cancelled, "cancelled"), (late, "deadline")] {
+            let report = guest(&sandbox, KERNEL).call_with("calls", &[], &options);
+            assert_eq!((report.outcome.reason(), report.receipt.fuel), (Some(reason), 0), "{mode}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn dropping_one_call_leaves_the_callers_other_calls_alone() {
+    let endless = "(module (func (export \"go\") (loop (br 0))))";
+    for (engine, mode) in matrix() {
+        let limits = Limits { fuel: Fuel::UNLIMITED, timeout: None, ..Limits::agent() };
+        let sandbox = sandbox(&engine, mode, limits);
+        let all = CancelHandle::new();
+        let options = CallOptions { cancel: Some(all.clone()), ..CallOptions::default() };
+        let call = guest(&sandbox, endless).call_async("go".into(), vec![], options);
+        assert!(tokio::time::timeout(Duration::from_millis(10), call).await.is_err());
+        assert!(!all.is_cancelled(), "{mode}");
+    }
+}
+
+#[test]
+fn a_host_function_may_call_another_guest() {
+    for (engine, mode) in matrix() {
+        // With one permit a second one could never be had.
+        let resources = Resources::new(&ResourceConfig { run_permits: 1, ..ResourceConfig::default() });
+        let build = |host: &Imports| {
+            let policy = SecurityPolicy::standard().fuel_mode(mode).grants(Grants::none().module("env"));
+            let builder = Sandbox::builder(engine.clone()).policy(policy).resources(resources.clone());
+            builder.host(host).build().expect("it can be enforced")
+        };
+        let inner = guest(&build(&Imports::new()), KERNEL);
+        let inner = parking_lot::Mutex::new(inner);
+        let host = echo(move |_| match inner.lock().call("calls", &[]).outcome.values() {
+            Some([Value::I32(n)]) => Ok(*n),
+            _ => Err(HostError::failed("the other guest failed")),
+        });
+        let report = guest(&build(&host), CALLS_ECHO).call("go", &[Value::I32(1)]);
+        assert_eq!(report.outcome.values(), Some(&[Value::I32(0)][..]), "{mode}: {}", report.outcome);
+    }
+}
+
+#[test]
 fn a_module_is_compiled_once_however_many_ask() {
     for (engine, mode) in matrix() {
         let sandbox = sandbox(&engine, mode, Limits::agent());
@@ -326,7 +376,7 @@ fn a_module_is_compiled_once_however_many_ask() {
             }
         });
         assert_eq!(sandbox.resources().cache().len(), 1);
-        assert!(sandbox.resources().cache().code_bytes() > 0);
+        assert!(sandbox.resources().cache().bytes() > 0);
         // Text and binary of one module are one module.
         let binary = wat::parse_str(KERNEL).expect("it is good");
         sandbox.load(&binary).expect("it is good");

@@ -4,9 +4,12 @@
 mod engines;
 mod report;
 mod run;
+mod say;
 mod units;
 
 use clap::{Parser, Subcommand};
+
+pub use say::say;
 
 /// Run untrusted WebAssembly inside limits that really hold, on whichever engine you pick.
 #[derive(Debug, Parser)]

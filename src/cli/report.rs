@@ -5,11 +5,14 @@ use std::fmt::Write as _;
 
 use cofferdam::sandbox::{GuestError, LoadError, Outcome, Printable, Receipt};
 use cofferdam::{FuelMode, Limit, Value};
-use cofferdam_engine::{CompileError, InstantiateError as E, ModuleHash};
+use cofferdam_engine::{AccessError, CompileError, InstantiateError as E, ModuleHash};
+use cofferdam_prepare::Refusal;
 use serde_json::{Map, Value as Json, json};
 
 /// Exit codes of our own. A guest may use the same; `--json` tells them apart.
 pub mod exit {
+    /// The options make no sense, or name what is not there.
+    pub const USAGE: u8 = 2;
     /// The module, its imports or the call were refused; nothing ran.
     pub const REFUSED: u8 = 120;
     /// The guest trapped.
@@ -38,7 +41,7 @@ impl Ending {
         Self {
             outcome,
             reason: Some(reason),
-            message: Some(message),
+            message: Some(tame(&message)),
             guest_exit: None,
             values: Vec::new(),
             frames: Vec::new(),
@@ -51,12 +54,25 @@ impl Ending {
         Self::before_call("refused", reason, message.to_string())
     }
 
+    /// The options make no sense, or name what is not there.
+    pub fn unusable(error: &anyhow::Error) -> Self {
+        Self::before_call("refused", "usage", format!("{error:#}"))
+    }
+
+    /// The guest's results could not be written.
+    pub fn unsaid(error: &std::io::Error) -> Self {
+        Self::before_call("host_fault", "output", format!("the results could not be written: {error}"))
+    }
+
     /// The module was not loaded.
     pub fn not_loaded(error: &LoadError) -> Self {
         let outcome = if error.is_engine_fault() { "engine_fault" } else { "refused" };
         let mut message = error.to_string();
         if matches!(error, LoadError::Compile(CompileError::Unsupported { .. })) {
             message.push_str("; `cofferdam engines` lists what each engine can run");
+        }
+        if let LoadError::Refused(Refusal::Limit { limit, need, .. }) = error {
+            let _ = write!(message, " (--module-limit {limit}={need})");
         }
         Self::before_call(outcome, error.reason(), message)
     }
@@ -77,6 +93,14 @@ impl Ending {
                 Self::before_call("stopped", Limit::Instances.reason(), message)
             }
             GuestError::Instantiate(E::Trap(trap)) => Self::before_call("trapped", trap.kind.reason(), message),
+            GuestError::StandIn { kind: "memory", error: AccessError::Refused, .. } => {
+                Self::before_call("stopped", Limit::Memory.reason(), format!("{message}; raise it with --memory"))
+            }
+            GuestError::StandIn { kind: "table", error: AccessError::Refused, .. } => Self::before_call(
+                "stopped",
+                Limit::TableElements.reason(),
+                format!("{message}; raise it with --table-elements"),
+            ),
             GuestError::HostMemory(_) => Self::before_call("refused", "host_memory", message),
             GuestError::Instantiate(E::Engine(_)) | GuestError::Engine(_) => {
                 Self::before_call("engine_fault", "engine", message)
@@ -124,6 +148,7 @@ impl Ending {
             "stopped" => exit::STOPPED,
             "host_fault" => exit::HOST_FAULT,
             "engine_fault" => exit::ENGINE_FAULT,
+            _ if self.reason == Some("usage") => exit::USAGE,
             _ => exit::REFUSED,
         }
     }
@@ -198,6 +223,11 @@ pub struct Context {
     pub fuel_mode: FuelMode,
     /// The module, if it was loaded.
     pub module: Option<ModuleHash>,
+}
+
+/// `text` without control characters but line ends: messages may quote what a guest wrote.
+fn tame(text: &str) -> String {
+    text.split('\n').map(|line| Printable::whole(line).to_string()).collect::<Vec<_>>().join("\n")
 }
 
 /// A value for machines: numbers as numbers, what JSON has no number for as text.

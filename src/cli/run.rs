@@ -1,7 +1,7 @@
 //! `cofferdam run`: one module, one call, one ending.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -10,8 +10,10 @@ use cofferdam::policy::{Determinism, Fuel, Grants, Level, Limits, MemoryBytes, S
 use cofferdam::sandbox::{COMMAND, Module};
 use cofferdam::{FuelMode, GuestState, Proposal, Sandbox, Value, engines};
 use cofferdam_engine::ExternType;
+use cofferdam_prepare::ModuleLimits;
 
 use super::report::{Context, Ending};
+use super::say::{print, say};
 use super::units::{self, Timeout};
 
 /// Run a WebAssembly module inside limits.
@@ -100,6 +102,10 @@ pub struct Run {
     #[arg(long, value_name = "COUNT", value_parser = units::count, help_heading = "Limits")]
     pub host_calls: Option<u64>,
 
+    /// Raise or lower what a module may declare: NAME=COUNT, such as nesting=10k. May be repeated.
+    #[arg(long, value_name = "NAME=COUNT", value_parser = units::module_limit, help_heading = "Limits")]
+    pub module_limit: Vec<(String, u64)>,
+
     /// Make the run repeatable: virtual clock, randomness from SEED, canonical NaNs.
     #[arg(long, value_name = "SEED")]
     pub deterministic: Option<u64>,
@@ -127,11 +133,11 @@ Exit codes:
   122    stopped by a limit
   123    a host function failed
   124    the engine failed
-  2      these options make no sense
+  2      the options make no sense, or name what is not there
 Where they collide, `outcome` of --json is authoritative.";
 
 impl Run {
-    fn policy(&self) -> SecurityPolicy {
+    fn policy(&self) -> anyhow::Result<SecurityPolicy> {
         let tool = Limits::tool();
         let limits = Limits {
             fuel: self.fuel.unwrap_or(tool.fuel),
@@ -155,7 +161,14 @@ impl Run {
         for proposal in &self.no_feature {
             policy = policy.deny(*proposal);
         }
-        policy
+        for (name, cap) in &self.module_limit {
+            anyhow::ensure!(
+                policy.module_limits.set(name, *cap),
+                "there is no module limit `{name}`; there are {}",
+                ModuleLimits::ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+            );
+        }
+        Ok(policy)
     }
 
     fn wasi(&self, limits: &Limits) -> anyhow::Result<WasiConfig> {
@@ -193,33 +206,46 @@ impl Run {
 
     /// Runs it, says how it ended and returns the exit code.
     pub fn execute(&self) -> anyhow::Result<u8> {
-        let engine = engines::by_name(&self.engine)?;
-        let mut context =
-            Context { engine: engine.descriptor().id.to_owned(), fuel_mode: self.fuel_mode, module: None };
-        let bytes = read_module(&self.module, SecurityPolicy::default().module_limits.module_bytes)?;
-        let sandbox = Sandbox::builder(engine).policy(self.policy()).build()?;
-        let ending = self.run(&sandbox, &bytes, &mut context)?;
-
-        if self.invoke.is_some() && !ending.values().is_empty() {
-            let mut out = std::io::stdout().lock();
-            // A reader that went away is no fault of the guest's.
-            let _ = ending.values().iter().try_for_each(|v| writeln!(out, "{v}"));
+        let mut context = Context { engine: self.engine.clone(), fuel_mode: self.fuel_mode, module: None };
+        let mut line_is_open = false;
+        let mut ending = match self.attempt(&mut context, &mut line_is_open) {
+            Ok(ending) => ending,
+            // With --json every ending is an object; without, the words are said by `main`.
+            Err(error) if self.json => Ending::unusable(&error),
+            Err(error) => return Err(error),
+        };
+        if self.invoke.is_some() {
+            let values: String = ending.values().iter().map(|v| format!("{v}\n")).collect();
+            if let Err(error) = print(&values) {
+                ending = Ending::unsaid(&error);
+            }
         }
-        if let Some(words) = ending.words() {
-            eprintln!("{words}");
-        }
-        if self.stats
-            && let Some(stats) = ending.stats()
-        {
-            eprintln!("{stats}");
-        }
-        if self.json {
-            eprintln!("{}", ending.json(&context));
+        let words =
+            [ending.words(), self.stats.then(|| ending.stats()).flatten(), self.json.then(|| ending.json(&context))];
+        let words: Vec<_> = words.into_iter().flatten().collect();
+        if !words.is_empty() {
+            // Whatever the guest wrote last, our words begin a line of their own.
+            say(&format!("{}{}", if line_is_open { "\n" } else { "" }, words.join("\n")));
         }
         Ok(ending.exit_code())
     }
 
-    fn run(&self, sandbox: &Sandbox, bytes: &[u8], context: &mut Context) -> anyhow::Result<Ending> {
+    fn attempt(&self, context: &mut Context, line_is_open: &mut bool) -> anyhow::Result<Ending> {
+        let engine = engines::by_name(&self.engine)?;
+        engine.descriptor().id.clone_into(&mut context.engine);
+        let policy = self.policy()?;
+        let bytes = read_module(&self.module, policy.module_limits.module_bytes)?;
+        let sandbox = Sandbox::builder(engine).policy(policy).build()?;
+        self.run(&sandbox, &bytes, context, line_is_open)
+    }
+
+    fn run(
+        &self,
+        sandbox: &Sandbox,
+        bytes: &[u8],
+        context: &mut Context,
+        line_is_open: &mut bool,
+    ) -> anyhow::Result<Ending> {
         let module = match sandbox.load(bytes) {
             Ok(module) => module,
             Err(error) => return Ok(Ending::not_loaded(&error)),
@@ -237,6 +263,7 @@ impl Run {
             Err(error) => return Ok(Ending::no_guest(&error)),
         };
         let report = guest.call(export, &args);
+        *line_is_open = guest.state().and_then(|s| s.wasi.as_ref()).is_some_and(|w| w.stderr_line_is_open());
         Ok(Ending::called(&report.outcome, report.receipt, limits))
     }
 

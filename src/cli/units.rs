@@ -59,6 +59,12 @@ pub fn fuel(s: &str) -> Result<Fuel, String> {
     count(s).map(Fuel::new)
 }
 
+/// `NAME=COUNT`.
+pub fn module_limit(s: &str) -> Result<(String, u64), String> {
+    let (name, cap) = s.split_once('=').ok_or("write NAME=COUNT, for instance nesting=10k")?;
+    Ok((name.to_owned(), count(cap)?))
+}
+
 /// Stack units: plain, or with the suffixes of sizes (`512KiB` is 524,288 units).
 pub fn stack(s: &str) -> Result<u32, String> {
     u32::try_from(memory(s)?.get())
@@ -112,8 +118,8 @@ pub fn argument(s: &str, ty: ValType) -> Result<Value, String> {
             let n = integer(s).ok_or_else(bad)?;
             i64::try_from(n).or_else(|_| u64::try_from(n).map(u64::cast_signed)).map(Value::I64).map_err(|_| bad())
         }
-        ValType::F32 => s.parse::<f32>().map(Value::from).map_err(|_| bad()),
-        ValType::F64 => s.parse::<f64>().map(Value::from).map_err(|_| bad()),
+        ValType::F32 => s.parse::<f32>().ok().map(Value::from).filter(|v| finite(s, v)).ok_or_else(bad),
+        ValType::F64 => s.parse::<f64>().ok().map(Value::from).filter(|v| finite(s, v)).ok_or_else(bad),
         ValType::V128 => {
             let digits = s.strip_prefix("0x").ok_or_else(bad)?;
             u128::from_str_radix(digits, 16).map(Value::V128).map_err(|_| bad())
@@ -123,6 +129,16 @@ pub fn argument(s: &str, ty: ValType) -> Result<Value, String> {
         ValType::ExternRef => s.parse().map(|n| Value::ExternRef(Some(n))).map_err(|_| bad()),
         ValType::FuncRef => Err(format!("`{s}` is no {ty}; only null can be given")),
     }
+}
+
+/// Whether a number that was written with digits is still one: too large a number is refused, not infinite.
+fn finite(s: &str, value: &Value) -> bool {
+    let infinite = match value {
+        Value::F32(bits) => f32::from_bits(*bits).is_infinite(),
+        Value::F64(bits) => f64::from_bits(*bits).is_infinite(),
+        _ => false,
+    };
+    !(infinite && s.contains(|c: char| c.is_ascii_digit()))
 }
 
 fn integer(s: &str) -> Option<i128> {
@@ -195,6 +211,8 @@ mod tests {
         assert_eq!(argument("2.5", ValType::F64), Ok(Value::from(2.5f64)));
         assert!(argument("4294967296", ValType::I32).is_err());
         assert!(argument("2.5", ValType::I32).is_err());
+        assert!(argument("1e40", ValType::F32).is_err() && argument("1e309", ValType::F64).is_err());
+        assert_eq!(argument("-inf", ValType::F64), Ok(Value::from(f64::NEG_INFINITY)));
         assert!(argument("--1", ValType::I32).is_err());
     }
 }

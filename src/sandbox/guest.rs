@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cofferdam_engine::{
-    AccessError, CallBudget, CancelHandle, Extern, FuncHandle, HostState, InstanceId, MemoryHandle, Scheduler, Store,
-    Usage, Value,
+    AccessError, CallBudget, CancelHandle, Extern, FuncHandle, HostState, InstanceId, Limit, MemoryHandle, Scheduler,
+    Stop, Store, Usage, Value,
 };
 use cofferdam_prepare::{PREPARE_VERSION, PRICE_VERSION};
 
@@ -65,7 +65,7 @@ pub struct Guest {
     engine: (&'static str, &'static str),
     resources: Arc<Resources>,
     /// Functions to be run before the first call, in order.
-    prologue: Vec<(&'static str, FuncHandle)>,
+    prologue: Vec<(Option<&'static str>, FuncHandle)>,
     poisoned: bool,
     _reservation: Reservation,
 }
@@ -82,13 +82,13 @@ impl Guest {
     ) -> Self {
         let mut prologue = Vec::new();
         if let Some(start) = store.start(instance) {
-            prologue.push(("start function", start));
+            prologue.push((None, start));
         }
         if !module.has_function(COMMAND)
             && let Some(Extern::Func(initialize)) = store.export(instance, INITIALIZE)
             && store.func_type(initialize).is_some_and(|ty| ty.params().is_empty() && ty.results().is_empty())
         {
-            prologue.push((INITIALIZE, initialize));
+            prologue.push((Some(INITIALIZE), initialize));
         }
         Self {
             store,
@@ -142,22 +142,28 @@ impl Guest {
         if !Value::all_match(args, ty.params()) {
             return Outcome::Refused(CallRefusal::BadArguments { name: export.to_owned(), expected: ty.to_string() });
         }
+        if options.cancel.as_ref().is_some_and(CancelHandle::is_cancelled) {
+            return stopped(Stop::limit(Limit::Cancelled), export);
+        }
         let fuel = options.fuel.unwrap_or(self.limits.fuel).get();
         let timeout = options.timeout.or(self.limits.timeout);
         let scheduler: Arc<dyn Scheduler> = self.resources.permits.clone();
         let mut budget =
             CallBudget { fuel, timeout, cancel: options.cancel.clone(), scheduler: Some(scheduler), consumed: 0 };
         for (name, func) in std::mem::take(&mut self.prologue) {
-            if name == export {
+            if name == Some(export) {
                 continue;
             }
             let done = self.store.call(func, &[], &mut [], &mut budget);
             *consumed += budget.consumed;
             if let Err(stop) = done {
-                return stopped(stop, name);
+                return stopped(stop, name.unwrap_or("start function"));
             }
             budget.fuel -= budget.consumed.min(budget.fuel);
             budget.timeout = timeout.map(|t| t.saturating_sub(began.elapsed()));
+        }
+        if budget.timeout == Some(Duration::ZERO) {
+            return stopped(Stop::limit(Limit::Deadline), export);
         }
         let mut results = Value::results_of(&ty);
         let done = self.store.call(func, args, &mut results, &mut budget);
@@ -204,8 +210,10 @@ impl Guest {
         args: Vec<Value>,
         mut options: CallOptions,
     ) -> Result<(Self, Report), NotRun> {
-        // A handle of our own when the caller gave none, so that dropping the future reaches the call.
-        let mut cancel_on_drop = CancelOnDrop(Some(options.cancel.get_or_insert_default().clone()));
+        // A handle of our own: dropping the future must reach this call and no other of the caller's.
+        let cancel = options.cancel.as_ref().map_or_else(CancelHandle::new, CancelHandle::child);
+        options.cancel = Some(cancel.clone());
+        let mut cancel_on_drop = CancelOnDrop(Some(cancel));
         let handle = tokio::runtime::Handle::try_current().ok();
         let (send, receive) = tokio::sync::oneshot::channel();
         let resources = self.resources.clone();

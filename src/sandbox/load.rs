@@ -54,7 +54,7 @@ impl LoadError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportRefusal {
     /// Nobody here knows it.
-    #[error("{kind} `{module}.{name}` is unknown; `--unknown-imports trap` or `default` links a stand-in")]
+    #[error("{kind} `{module}.{name}` is unknown; {} links a stand-in", stand_in_flags(kind))]
     Unknown {
         /// Module half of its name.
         module: Printable,
@@ -98,9 +98,19 @@ impl Printable {
     /// `text`, cut to [`Printable::MAX`] characters and with control characters escaped.
     #[must_use]
     pub fn new(text: &str) -> Self {
+        Self::cut(text, Self::MAX)
+    }
+
+    /// `text` with control characters escaped, however long it is.
+    #[must_use]
+    pub fn whole(text: &str) -> Self {
+        Self::cut(text, usize::MAX)
+    }
+
+    fn cut(text: &str, most: usize) -> Self {
         let mut shown = String::new();
         for (i, c) in text.chars().enumerate() {
-            if i == Self::MAX {
+            if i == most {
                 shown.push('…');
                 break;
             }
@@ -121,6 +131,10 @@ impl fmt::Display for Printable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn stand_in_flags(kind: &str) -> &'static str {
+    if kind == "function" { "`--unknown-imports trap` or `default`" } else { "`--unknown-imports default`" }
 }
 
 struct ImportList<'a>(&'a [ImportRefusal]);
@@ -194,18 +208,28 @@ impl CacheKey {
     }
 }
 
-/// Compiled modules by what decides their code, bounded by the bytes of code.
+/// Tables and mappings that every module has in an engine, roughly.
+const FIXED_WEIGHT: usize = 64 << 10;
+
+/// Bytes that a module keeps in memory: machine code, the prepared module and the engine's copy of its
+/// data, the map back to the original.
+fn weight(module: &dyn CompiledModule) -> u32 {
+    let prepared = module.prepared();
+    let parts =
+        [module.code_bytes(), prepared.bytes().len().saturating_mul(2), prepared.code_map().size(), FIXED_WEIGHT];
+    u32::try_from(parts.into_iter().fold(0, usize::saturating_add)).unwrap_or(u32::MAX)
+}
+
+/// Compiled modules by what decides their code, bounded by the bytes they keep in memory.
 pub struct ModuleCache(moka::sync::Cache<CacheKey, Arc<dyn CompiledModule>>);
 
 impl ModuleCache {
-    /// Room for `bytes` bytes of code; the least used go first.
+    /// Room for `bytes` bytes of modules; the least used go first.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let cache = moka::sync::Cache::builder()
             .max_capacity(bytes)
-            .weigher(|_, module: &Arc<dyn CompiledModule>| {
-                u32::try_from(module.code_bytes()).unwrap_or(u32::MAX).max(1)
-            })
+            .weigher(|_, module: &Arc<dyn CompiledModule>| weight(&**module))
             .build();
         Self(cache)
     }
@@ -223,9 +247,9 @@ impl ModuleCache {
         self.len() == 0
     }
 
-    /// Bytes of code kept.
+    /// Bytes kept: machine code and what belongs to it.
     #[must_use]
-    pub fn code_bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.0.run_pending_tasks();
         self.0.weighted_size()
     }
@@ -243,8 +267,19 @@ pub(super) fn load(
     let options = PrepareOptions { mode: policy.fuel_mode, canonical_nans: policy.determinism != Determinism::Off };
     let key = CacheKey::new(engine, policy, &options, bytes.hash());
     // One compile per key however many ask; others wait for it, and no lock is held meanwhile.
-    let compiled = cache.0.try_get_with(key, || compile(engine, policy, host, &options, bytes));
-    let compiled = compiled.map_err(|e: Arc<LoadError>| (*e).clone())?;
+    let compiled = loop {
+        let mut asked_here = false;
+        let made = cache.0.try_get_with(key, || {
+            asked_here = true;
+            compile(engine, policy, host, &options, bytes.clone())
+        });
+        match made {
+            Ok(compiled) => break compiled,
+            // Another's refusal may be for want of a grant that we have: ask for ourselves.
+            Err(_) if !asked_here => {}
+            Err(error) => return Err((*error).clone()),
+        }
+    };
     let (imports, stand_ins) = link(compiled.prepared().imports(), policy, host).map_err(LoadError::Imports)?;
     Ok(Module { compiled, imports, stand_ins })
 }

@@ -90,10 +90,12 @@ pub enum GuestError {
     #[error(transparent)]
     HostMemory(#[from] HostMemorySpent),
     /// A stand-in for an unknown memory, table or global could not be made.
-    #[error("no stand-in for import `{import}` can be made: {error}")]
+    #[error("no stand-in for {kind} import `{import}` can be made: {error}")]
     StandIn {
         /// The import.
         import: Printable,
+        /// What it would have to be.
+        kind: &'static str,
         /// Why.
         error: AccessError,
     },
@@ -180,6 +182,7 @@ fn with_stand_ins(store: &mut dyn Store, module: &Module) -> Result<Imports, Gue
         };
         let made = made.map_err(|error| GuestError::StandIn {
             import: Printable::new(&format!("{}.{}", import.module, import.name)),
+            kind: import.ty.kind(),
             error,
         })?;
         imports.define(&import.module, &import.name, Import::Extern(made));

@@ -2,7 +2,9 @@
 //! after each slice it gives the permit back and queues for the next one. Waiting guests hold none. So
 //! an endless loop never starves anybody, on any engine, without switching stacks.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Thread;
@@ -68,12 +70,26 @@ impl Queues {
     }
 }
 
+thread_local! {
+    /// The permits of which this thread holds one, by address; 0 for none. A host function that calls
+    /// another guest does so on its own guest's permit: queueing for a second one could wait for ever.
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
 /// A permit held by this thread; given back when dropped.
-pub struct Permit<'a>(&'a RunPermits);
+pub struct Permit<'a> {
+    permits: &'a RunPermits,
+    held_before: usize,
+    /// Not to be dropped by another thread.
+    _here: PhantomData<*const ()>,
+}
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.0.release();
+        HELD.set(self.held_before);
+        if self.held_before != self.permits.address() {
+            self.permits.release();
+        }
     }
 }
 
@@ -85,11 +101,19 @@ impl RunPermits {
         Self { queues: Mutex::new(queues), waiting: AtomicUsize::new(0) }
     }
 
-    /// Waits for a permit.
+    /// Waits for a permit; a thread that holds one already goes on with it.
     #[must_use]
     pub fn acquire(&self) -> Permit<'_> {
-        self.take();
-        Permit(self)
+        let held_before = HELD.get();
+        if held_before != self.address() {
+            self.take();
+            HELD.set(self.address());
+        }
+        Permit { permits: self, held_before, _here: PhantomData }
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn take(&self) {
@@ -138,15 +162,16 @@ impl Scheduler for RunPermits {
     }
 
     fn away(&self, wait: &mut dyn FnMut()) {
-        struct Back<'a>(&'a RunPermits);
+        struct Back<'a>(&'a RunPermits, usize);
         impl Drop for Back<'_> {
             fn drop(&mut self) {
                 self.0.take();
+                HELD.set(self.1);
             }
         }
         self.release();
         // The caller's permit guard gives a permit back later, also when `wait` panics.
-        let _back = Back(self);
+        let _back = Back(self, HELD.replace(0));
         wait();
     }
 }
@@ -188,6 +213,16 @@ mod tests {
             other_ran = true;
         });
         assert!(other_ran);
+    }
+
+    #[test]
+    fn a_nested_call_goes_on_with_the_permit_of_its_thread() {
+        let permits = RunPermits::new(1);
+        let outer = permits.acquire();
+        drop(permits.acquire());
+        assert_eq!(permits.queues.lock().free, 0, "the outer one is still held");
+        drop(outer);
+        assert_eq!(permits.queues.lock().free, 1);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct ResourceConfig {
     pub max_calls_in_flight: usize,
     /// Asynchronous calls that wait for a thread. Default 4,096.
     pub max_queued_calls: usize,
-    /// Compiled code kept for the next load. Default 256 MiB.
+    /// Compiled modules kept for the next load. Default 256 MiB.
     pub module_cache: MemoryBytes,
     /// The sum of the memory caps of live guests. Default: no bound.
     pub memory: Option<MemoryBytes>,

@@ -2,6 +2,7 @@
 //! code never runs on an executor's own threads.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,9 +81,17 @@ impl Workers {
     }
 }
 
+/// A job that panics must not take the thread with it: others are queued for it. Whoever waits for the
+/// job's answer learns that there is none.
+fn run(job: Job) {
+    if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        tracing::error!("a call panicked outside guest code");
+    }
+}
+
 impl Inner {
     fn run(&self, first: Job) {
-        /// Keeps the count right even if a job panics.
+        /// Keeps the count right however this thread ends.
         struct Leave<'a>(&'a Inner);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
@@ -90,7 +99,7 @@ impl Inner {
             }
         }
         let _leave = Leave(self);
-        first();
+        run(first);
         loop {
             let mut pool = self.pool.lock();
             let job = loop {
@@ -108,7 +117,7 @@ impl Inner {
                 }
             };
             drop(pool);
-            job();
+            run(job);
         }
     }
 }

@@ -151,6 +151,8 @@ impl HostFunc {
             Ok(done) => done?,
             Err(_) => return Err(HostError::failed("it panicked")),
         }
+        // A body that made light of a failed charge must not send the guest on with a negative counter.
+        caller.charge(0)?;
         if !self.quick {
             caller.check()?;
         }
@@ -356,6 +358,14 @@ impl<'a> Caller<'a> {
             Some(state) => Ok((state, self.memory)),
             None => Err(HostError::failed("this guest keeps another kind of state")),
         }
+    }
+
+    /// Lets other guests run, as at the end of a slice.
+    ///
+    /// # Errors
+    /// The deadline or the cancellation.
+    pub fn give_turn(&mut self) -> Result<(), HostError> {
+        self.context.meter.give_turn().map_err(HostError::Limit)
     }
 
     /// Waits, while others have the processor, until `ready` gives a value.

@@ -21,6 +21,17 @@ pub struct CancelHandle(Arc<CancelState>);
 struct CancelState {
     cancelled: AtomicBool,
     waiting: Mutex<Vec<Thread>>,
+    parent: Option<CancelHandle>,
+}
+
+impl CancelState {
+    fn leave(&self) {
+        let me = std::thread::current().id();
+        let mut waiting = self.waiting.lock();
+        if let Some(at) = waiting.iter().position(|t| t.id() == me) {
+            waiting.swap_remove(at);
+        }
+    }
 }
 
 impl CancelHandle {
@@ -28,6 +39,17 @@ impl CancelHandle {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A handle that is cancelled when this one is, and that can be cancelled alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self(Arc::new(CancelState { parent: Some(self.clone()), ..CancelState::default() }))
+    }
+
+    /// This handle and those it is a child of.
+    fn line(&self) -> impl Iterator<Item = &CancelState> {
+        std::iter::successors(Some(&*self.0), |state| state.parent.as_ref().map(|parent| &*parent.0))
     }
 
     /// Ends every call that was given this handle, now and later. A running guest stops at its next
@@ -39,15 +61,17 @@ impl CancelHandle {
         }
     }
 
-    /// Whether [`CancelHandle::cancel`] was called.
+    /// Whether [`CancelHandle::cancel`] was called, here or on a handle that this one is a child of.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::Acquire)
+        self.line().any(|state| state.cancelled.load(Ordering::Acquire))
     }
 
     /// Parks this thread until it is unparked, `until` comes, or the handle is cancelled.
     pub(crate) fn park(&self, until: Option<Instant>) {
-        self.0.waiting.lock().push(std::thread::current());
+        for state in self.line() {
+            state.waiting.lock().push(std::thread::current());
+        }
         // A cancellation from here on finds the thread in the list and leaves an unpark token.
         if !self.is_cancelled() {
             match until {
@@ -55,11 +79,7 @@ impl CancelHandle {
                 Some(t) => std::thread::park_timeout(t.saturating_duration_since(Instant::now())),
             }
         }
-        let me = std::thread::current().id();
-        let mut waiting = self.0.waiting.lock();
-        if let Some(at) = waiting.iter().position(|t| t.id() == me) {
-            waiting.swap_remove(at);
-        }
+        self.line().for_each(CancelState::leave);
     }
 }
 
@@ -109,8 +129,10 @@ impl std::fmt::Debug for CallBudget {
 const SLICE_TIME: Duration = Duration::from_millis(1);
 /// First slice of a store: about 0.1 ms of compiled code and 1 ms of interpreted code.
 const FIRST_SLICE: i64 = 100_000;
-/// Bounds of a slice: small enough that mispriced work stays short, large enough that ticks stay rare.
-const SLICE_BOUNDS: (i64, i64) = (10_000, 20_000_000);
+/// Bounds of a slice. The upper one bounds how long a guest can run unseen that first makes a slice large
+/// with work that takes no time and then spends it on cache misses (100 ns for one unit of fuel); at nine
+/// units a nanosecond, the fastest code seen, a tick then comes every 50 µs and costs about 0.1 µs.
+const SLICE_BOUNDS: (i64, i64) = (10_000, 400_000);
 
 /// The meter of one store while a call is under way.
 ///
@@ -123,6 +145,7 @@ pub struct Meter {
     reserve: i64,
     slice: i64,
     slice_began: Option<Instant>,
+    turn_began: Option<Instant>,
     deadline: Option<Instant>,
     cancel: Option<CancelHandle>,
     scheduler: Option<Arc<dyn Scheduler>>,
@@ -143,10 +166,12 @@ impl Meter {
         if let Some(timeout) = budget.timeout {
             let now = Instant::now();
             self.slice_began = Some(now);
+            self.turn_began = Some(now);
             // A timeout past the end of the clock is no deadline.
             self.deadline = now.checked_add(timeout);
         } else {
             self.slice_began = None;
+            self.turn_began = None;
             self.deadline = None;
         }
         first
@@ -166,13 +191,14 @@ impl Meter {
         let now = Instant::now();
         self.adapt(now);
         self.check_at(now)?;
-        if let Some(scheduler) = &self.scheduler {
+        self.slice_began = Some(now);
+        let used_up = self.turn_began.is_none_or(|began| now.saturating_duration_since(began) >= SLICE_TIME);
+        if used_up && let Some(scheduler) = &self.scheduler {
             scheduler.turn();
             let now = Instant::now();
             self.check_at(now)?;
             self.slice_began = Some(now);
-        } else {
-            self.slice_began = Some(now);
+            self.turn_began = Some(now);
         }
         let wanted = self.slice.max(need).saturating_sub(counter);
         let give = wanted.min(self.reserve);
@@ -228,8 +254,20 @@ impl Meter {
         self.deadline
     }
 
+    /// Lets other guests run, as at the end of a slice.
+    ///
+    /// # Errors
+    /// [`Limit::Deadline`] or [`Limit::Cancelled`].
+    pub fn give_turn(&mut self) -> Result<(), Limit> {
+        if let Some(scheduler) = &self.scheduler {
+            scheduler.turn();
+            self.turn_began = Some(Instant::now());
+        }
+        self.check()
+    }
+
     /// Waits, off the processor, until `ready` says so. `ready` is asked first, then again after each
-    /// `wake` (or unpark of this thread).
+    /// `wake` (or unpark of this thread); it may block for a short time itself.
     ///
     /// # Errors
     /// [`Limit::Deadline`] or [`Limit::Cancelled`], whichever comes first.

@@ -84,6 +84,14 @@ fn the_deadline_and_cancellation_come_before_more_fuel() {
     assert!(meter.tick(-1, 0).is_ok() && meter.check().is_ok());
     cancel.cancel();
     assert_eq!((meter.tick(-1, 0), meter.check()), (Err(Limit::Cancelled), Err(Limit::Cancelled)));
+    let (parent, sibling) = (CancelHandle::new(), CancelHandle::new());
+    let child = parent.child();
+    sibling.cancel();
+    assert!(!child.is_cancelled());
+    child.cancel();
+    assert!(child.is_cancelled() && !parent.is_cancelled(), "a child ends alone");
+    parent.cancel();
+    assert!(parent.child().is_cancelled(), "and with its parent");
     // A timeout past the end of the clock is no deadline.
     let _ = meter.begin(&CallBudget { timeout: Some(Duration::MAX), ..CallBudget::of_fuel(1) });
     assert_eq!(meter.deadline(), None);
@@ -130,4 +138,6 @@ fn a_waiting_guest_is_away_and_a_ticking_one_takes_turns() {
     assert!(meter.tick(-1, 0).is_ok());
     assert_eq!(meter.wait(Wake::Unpark, || Some(())), Ok(()));
     assert_eq!(*log.0.lock(), ["turn", "away", "back"]);
+    assert_eq!(meter.give_turn(), Ok(()));
+    assert_eq!(log.0.lock().last(), Some(&"turn"), "whoever only yields has not been away");
 }

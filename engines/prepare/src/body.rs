@@ -24,6 +24,9 @@ const VALUE_UNITS: u64 = 16;
 /// that can trap or call and gets code inserted, and one at the start, make that position its own.
 const NOP: u8 = 0x01;
 
+/// The largest body that engines take, for what comes out of rewriting as for what went in.
+pub(crate) const MOST_BODY_BYTES: u64 = 7_654_321;
+
 /// A rewritten body.
 pub(crate) struct Rewritten {
     /// Locals and operators, without the size in front.
@@ -108,6 +111,9 @@ pub(crate) fn rewrite_body(
         writer.segments = segments.into_iter().peekable();
     }
     let map = writer.operators(body, facts)?;
+    if writer.bytes.len() as u64 > MOST_BODY_BYTES {
+        return Err(RewriteError::BodyTooLarge { offset: body.range().start, need: writer.bytes.len() as u64 });
+    }
     Ok(Rewritten { bytes: writer.bytes, plan, map })
 }
 

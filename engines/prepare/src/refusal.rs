@@ -36,7 +36,7 @@ pub enum Refusal {
     )]
     Component,
     /// The module does not validate.
-    #[error("invalid module at offset {offset:#x}{}: {message}", InFunction(.function))]
+    #[error("invalid module at offset {offset:#x}{}: {}", InFunction(.function), Escaped(.message))]
     Invalid {
         /// Byte offset in the module.
         offset: u64,

@@ -70,6 +70,11 @@ pub fn prepare(module: ValidModule, options: &PrepareOptions) -> Result<Prepared
 pub(crate) enum RewriteError {
     Reencode(reencode::Error),
     OutOfRange(u64),
+    /// A body grew past what engines take.
+    BodyTooLarge {
+        offset: u64,
+        need: u64,
+    },
 }
 
 impl From<reencode::Error> for RewriteError {
@@ -89,6 +94,10 @@ impl From<RewriteError> for Refusal {
         let (offset, message) = match error {
             RewriteError::Reencode(reencode::Error::ParseError(error)) => (error.offset(), error.message().to_owned()),
             RewriteError::Reencode(error) => (0, error.to_string()),
+            RewriteError::BodyTooLarge { offset, need } => {
+                let (limit, unit) = ("function_bytes", "bytes in one function with its metering");
+                return Self::Limit { limit, unit, need, cap: crate::body::MOST_BODY_BYTES, offset };
+            }
             RewriteError::OutOfRange(offset) => (offset, "offset out of range".to_owned()),
         };
         Self::Invalid { offset, function: None, message }

@@ -21,6 +21,10 @@ pub(crate) struct Segment {
     pub reload: bool,
 }
 
+/// A segment that costs this much ends, and the next one begins with a check: a straight line of a million
+/// loads must not run unseen.
+const LONGEST_UNCHECKED: u64 = 50_000;
+
 /// No segment costs more: far beyond any function's size, and far from wrapping a counter around.
 const MOST: u64 = 1 << 62;
 
@@ -132,9 +136,14 @@ impl Cutter {
             }
             _ if is_tail_call(operator) => self.leave(),
             _ if is_call(operator) => self.start(at + 1, false, true),
+            _ if self.current_cost() >= LONGEST_UNCHECKED => self.start(at + 1, true, false),
             _ => {}
         }
         Ok(())
+    }
+
+    fn current_cost(&self) -> u64 {
+        self.current.and_then(|current| self.segments.get(current)).map_or(0, |segment| segment.cost)
     }
 
     fn start(&mut self, at: u32, check: bool, reload: bool) {

@@ -45,6 +45,11 @@ pub(crate) struct FunctionWork {
     position: u32,
     linear: u64,
     blocks: u64,
+    calls: u64,
+    /// Blocks times the square of the number of loops around each.
+    deep: u64,
+    /// Loops around the current operator.
+    loops: u64,
     /// Values that merge where control flow does, in the outermost construct around: one for each local set
     /// inside a construct, at each end (or loop header) that is reached in more than one way.
     merges: u64,
@@ -93,10 +98,15 @@ impl FunctionWork {
     /// The estimate for the function, with at most `height` operands on its stack.
     pub(crate) fn total(&self, height: u32) -> u64 {
         let alive = self.locals + u64::from(height);
-        // Blocks times values that may live through them, and blocks among themselves.
+        // Blocks times values that may live through them, blocks among themselves, blocks in deep loops.
         let living = self.blocks.saturating_mul(alive) / 5 * 3;
         let blocks = self.blocks.saturating_mul(self.blocks) / 200;
-        [self.blocks.saturating_mul(BLOCK), living, blocks, self.merging]
+        let deep = self.deep / 800;
+        // An engine's own meter brings three blocks to each call.
+        let calls = self.calls.saturating_mul(self.calls) / 2_000;
+        // Operands that are alive at once are each compared with all others.
+        let operands = u64::from(height).saturating_mul(height.into()) / 110;
+        [self.blocks.saturating_mul(BLOCK), living, blocks, deep, calls, operands, self.merging]
             .into_iter()
             .fold(self.linear, u64::saturating_add)
     }
@@ -120,7 +130,7 @@ impl FunctionWork {
                 }
                 self.open(Kind::Block, 1 + catches, try_table.ty, catches, facts);
             }
-            Operator::Else => self.blocks += 1,
+            Operator::Else => self.add_blocks(1),
             Operator::End => self.close(reachable),
             Operator::Br { relative_depth } => self.branch(*relative_depth, 1),
             Operator::BrIf { relative_depth }
@@ -128,11 +138,11 @@ impl FunctionWork {
             | Operator::BrOnNonNull { relative_depth }
             | Operator::BrOnCast { relative_depth, .. }
             | Operator::BrOnCastFail { relative_depth, .. } => {
-                self.blocks += 1;
+                self.add_blocks(1);
                 self.branch(*relative_depth, 1);
             }
             Operator::BrTable { targets } => {
-                self.blocks += 1;
+                self.add_blocks(1);
                 // All labels take the same values.
                 self.branch(targets.default(), 1 + u64::from(targets.len()));
                 targets.targets().flatten().for_each(|target| self.mark(target));
@@ -153,27 +163,34 @@ impl FunctionWork {
                     self.call(operator, callee, facts);
                 } else if Bulk::of(operator, &facts.spaces).is_some() {
                     self.linear += BULK;
-                    self.blocks += CHECK_BLOCKS;
+                    self.add_blocks(CHECK_BLOCKS);
                 }
             }
         }
     }
 
+    fn add_blocks(&mut self, blocks: u64) {
+        self.blocks += blocks;
+        self.deep = self.deep.saturating_add(blocks * self.loops * self.loops);
+    }
+
     fn call(&mut self, operator: &Operator<'_>, callee: Arity, facts: &Facts) {
+        self.calls += 1;
         let direct = matches!(operator, Operator::Call { .. } | Operator::ReturnCall { .. });
         self.linear += if direct { CALL } else { INDIRECT_CALL };
         self.linear += u64::from(callee.params) + FURTHER_RESULT * u64::from(callee.results.saturating_sub(1));
         if may_reach_host(operator, facts.imported_functions) {
-            self.blocks += CHECK_BLOCKS;
+            self.add_blocks(CHECK_BLOCKS);
         }
         if self.handlers > 0 {
-            self.blocks += 1;
+            self.add_blocks(1);
             self.linear = self.linear.saturating_add(self.handlers * HANDLER);
         }
     }
 
     fn open(&mut self, kind: Kind, blocks: u64, ty: BlockType, handlers: u64, facts: &Facts) {
-        self.blocks += blocks;
+        self.loops += u64::from(kind == Kind::Loop);
+        self.add_blocks(blocks);
         self.handlers += handlers;
         let arity = facts.block_type(ty);
         let label_values = u64::from(if kind == Kind::Loop { arity.params } else { arity.results });
@@ -184,6 +201,7 @@ impl FunctionWork {
     fn close(&mut self, falls_through: bool) {
         let Some(frame) = self.frames.pop() else { return };
         self.handlers = self.handlers.saturating_sub(frame.handlers);
+        self.loops = self.loops.saturating_sub(u64::from(frame.kind == Kind::Loop));
         let joins = match frame.kind {
             Kind::Loop => frame.branches > 0,
             Kind::If => true,

@@ -140,7 +140,11 @@ fn compile_bombs_are_refused_by_default() {
     let many_blocks = one(1, |code| {
         (0..200_000).for_each(|_| _ = code.local_get(0).if_(BlockType::Empty).end());
     });
-    assert_eq!([nested_loops, nested_ifs, many_alive, many_blocks], ["function_work"; 4]);
+    let deep_loops = one(1, |code| {
+        (0..3_000).for_each(|_| _ = code.loop_(BlockType::Empty));
+        (0..3_000).for_each(|_| _ = code.local_get(0).br_if(0).end());
+    });
+    assert_eq!([nested_loops, nested_ifs, many_alive, many_blocks, deep_loops], ["function_work"; 5]);
 
     let mut branches = Functions::default();
     (0..1_000).for_each(|_| {

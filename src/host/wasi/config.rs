@@ -265,6 +265,7 @@ impl WasiConfig {
             stdin,
             outputs,
             output_left: self.limits.output_bytes,
+            open_line: [false; 2],
             listing_bytes: 0,
             clock: Clock::new(self.clocks),
             random: Source::new(self.random),

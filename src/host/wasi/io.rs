@@ -209,11 +209,26 @@ fn write_output(caller: &mut Caller<'_>, which: usize, mut iovs: Iovs, wait: boo
             Err(error) => return Err(error),
         };
         state.output_left -= n as u64;
+        if let (Some(open), Some(last)) = (state.open_line.get_mut(which), last_byte(memory, &windows, n)) {
+            *open = last != b'\n';
+        }
         done += n as u32;
         paid -= n;
         iovs.advance(n);
     }
     Ok(done)
+}
+
+/// The last of the first `n` bytes of `windows`.
+fn last_byte(memory: &[u8], windows: &[Range<usize>], n: usize) -> Option<u8> {
+    let mut at = n.checked_sub(1)?;
+    for window in windows {
+        match at.checked_sub(window.len()) {
+            None => return memory.get(window.start + at).copied(),
+            Some(rest) => at = rest,
+        }
+    }
+    None
 }
 
 /// `len` bytes of `memory` at `start`.

@@ -17,7 +17,7 @@ use super::stream::{HostStream, Input, Sink, poll_until};
 const SUBSCRIPTION_PRICE: u64 = 50;
 
 pub(super) fn sched_yield(caller: &mut Caller<'_>) -> Done {
-    Ok(caller.wait(Wake::Every(Duration::ZERO), || Some(()))?)
+    Ok(caller.give_turn()?)
 }
 
 pub(super) fn poll_oneoff(caller: &mut Caller<'_>, input: u32, output: u32, count: u32, out: u32) -> Done {

@@ -21,6 +21,8 @@ pub struct WasiState {
     pub(super) outputs: [Sink; 2],
     /// Bytes that may still be written to them.
     pub(super) output_left: u64,
+    /// Whether the last byte written to each ended no line.
+    pub(super) open_line: [bool; 2],
     /// Bytes of directory listings held now.
     pub(super) listing_bytes: u64,
     pub(super) clock: Clock,
@@ -45,6 +47,13 @@ impl WasiState {
     #[must_use]
     pub fn output_bytes(&self) -> u64 {
         self.limits.output_bytes.saturating_sub(self.output_left)
+    }
+
+    /// Whether standard error ends in the middle of a line, so that whoever writes there next should begin
+    /// a new one.
+    #[must_use]
+    pub fn stderr_line_is_open(&self) -> bool {
+        self.open_line[1]
     }
 
     /// The state of the calling guest.

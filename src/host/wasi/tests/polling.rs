@@ -210,11 +210,14 @@ fn whoever_waits_gives_the_turn_to_others() {
     /// Counts, and while the guest is away writes to it.
     #[derive(Default)]
     struct Count {
+        turned: AtomicUsize,
         away: AtomicUsize,
         writer: Mutex<Option<File>>,
     }
     impl Scheduler for Count {
-        fn turn(&self) {}
+        fn turn(&self) {
+            self.turned.fetch_add(1, Ordering::Relaxed);
+        }
         fn away(&self, wait: &mut dyn FnMut()) {
             self.away.fetch_add(1, Ordering::Relaxed);
             if let Some(mut writer) = self.writer.lock().take() {
@@ -241,7 +244,7 @@ fn whoever_waits_gives_the_turn_to_others() {
     assert_eq!(poll(&mut guest, &[fd(1, 1, 0), clock(2, 1, MS, 0)]).map(|e| e.len()), Ok(1));
     assert_eq!(turns(), 1);
     assert_eq!(guest.call("sched_yield", args![]), Ok(()));
-    assert_eq!(turns(), 1);
+    assert_eq!((turns(), count.turned.load(Ordering::Relaxed)), (0, 1));
     assert_eq!(guest.call("fd_sync", args![3_u32]), Ok(()));
     assert_eq!(turns(), 1);
     // There is nothing to read until the turn is given away.
