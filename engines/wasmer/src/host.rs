@@ -113,14 +113,7 @@ unsafe extern "C-unwind" fn tick_entry(shared: *mut Shared, need: i64) {
         // SAFETY: compiled code passes what `tick` stored; the store outlives its functions, and while
         // compiled code runs nobody else holds references into it.
         let shared = unsafe { &mut *shared };
-        // The scheduler is the runtime's code and may panic.
-        let outcome = catch_unwind(AssertUnwindSafe(|| shared.tick(need)));
-        let error = match outcome {
-            Ok(Ok(())) => return None,
-            Ok(Err(limit)) => HostError::Limit(limit),
-            Err(_) => HostError::failed("the scheduler panicked"),
-        };
-        Some(stopped(error, shared))
+        must_end(shared, |shared| shared.tick(need))
     });
     if let Some(stop) = ended {
         // SAFETY: called from compiled code, and nothing here waits to be dropped.
@@ -130,6 +123,21 @@ unsafe extern "C-unwind" fn tick_entry(shared: *mut Shared, need: i64) {
 
 /// The tick has no handle, so nobody calls it from outside.
 unsafe extern "C" fn tick_from_host(_: *mut VMContext, _: *const VMFunctionBody, _: *mut RawValue) {}
+
+/// Why the call that waits on this thread must end now, if it must: what `look` says.
+pub(crate) fn must_end(
+    shared: &mut Shared,
+    look: impl FnOnce(&mut Shared) -> Result<(), Limit>,
+) -> Option<Box<dyn Error + Send + Sync>> {
+    // The scheduler is the runtime's code and may panic.
+    let outcome = catch_unwind(AssertUnwindSafe(|| look(shared)));
+    let error = match outcome {
+        Ok(Ok(())) => return None,
+        Ok(Err(limit)) => HostError::Limit(limit),
+        Err(_) => HostError::failed("the scheduler panicked"),
+    };
+    Some(stopped(error, shared))
+}
 
 fn stopped(error: HostError, shared: &Shared) -> Box<dyn Error + Send + Sync> {
     Box::new(HostStop { error, trace: shared.code.trace_here() })

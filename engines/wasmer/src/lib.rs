@@ -9,6 +9,7 @@
 //! | get the engine | [`WasmerEngine`] |
 //! | see how a call runs | `store/call.rs`, `host.rs`, `traps.rs` |
 //! | see how caps hold | `accounting.rs`, `memory.rs`, `tunables.rs`, `table_hooks.rs` |
+//! | see how long operators end in time | `memory_hooks.rs` |
 //! | see native fuel | `native.rs` |
 
 // Each of Wasmer's compilers is a feature; without one there is nothing to adapt.
@@ -16,6 +17,7 @@
 
 mod accounting;
 mod artefact;
+mod builtins;
 mod compiled;
 #[cfg(feature = "cranelift")]
 mod cranelift;
@@ -24,6 +26,7 @@ mod features;
 mod held;
 mod host;
 mod memory;
+mod memory_hooks;
 mod native;
 mod shared;
 mod signatures;

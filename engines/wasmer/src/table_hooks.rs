@@ -14,6 +14,7 @@ use wasmer_vm::{
     raise_lib_trap,
 };
 
+use crate::builtins;
 use crate::shared::{Running, Shared};
 
 /// The tables of one instance, as its code numbers them.
@@ -28,20 +29,20 @@ pub(crate) struct InstanceTables {
 }
 
 /// Puts ours in place of Wasmer's.
-pub(crate) fn install(instance: &VMInstance) {
-    let offsets = instance.vmoffsets();
-    let put = |index: VMBuiltinFunctionIndex, function: *const ()| {
-        // SAFETY: the offset is that of the list's entry for `index`, a function address; nothing runs
-        // in the instance yet.
-        unsafe {
-            let entry = instance.vmctx_ptr().byte_add(offsets.vmctx_builtin_function(index) as usize);
-            entry.cast::<usize>().write(function as usize);
-        }
-    };
-    put(VMBuiltinFunctionIndex::get_table_grow_index(), grow_own as *const ());
-    put(VMBuiltinFunctionIndex::get_imported_table_grow_index(), grow_imported as *const ());
-    put(VMBuiltinFunctionIndex::get_table_init_index(), init as *const ());
-    put(VMBuiltinFunctionIndex::get_elem_drop_index(), drop_segment as *const ());
+///
+/// # Safety
+/// Nothing runs in the instance yet.
+pub(crate) unsafe fn install(instance: &VMInstance) {
+    let replaced = [
+        (VMBuiltinFunctionIndex::get_table_grow_index(), grow_own as *const ()),
+        (VMBuiltinFunctionIndex::get_imported_table_grow_index(), grow_imported as *const ()),
+        (VMBuiltinFunctionIndex::get_table_init_index(), init as *const ()),
+        (VMBuiltinFunctionIndex::get_elem_drop_index(), drop_segment as *const ()),
+    ];
+    for (index, function) in replaced {
+        // SAFETY: the caller's promise; ours have the types of Wasmer's.
+        unsafe { builtins::replace(instance, index, function) }
+    }
 }
 
 /// What the instance of `context` sees, and its store.

@@ -18,6 +18,7 @@ use crate::compiled::{Compiled, Slot};
 use crate::engine::guarded;
 use crate::held::Held;
 use crate::host::{self, InstanceEnv};
+use crate::memory_hooks;
 use crate::shared::Shared;
 use crate::table_hooks::{self, InstanceTables};
 use crate::traps;
@@ -177,6 +178,10 @@ impl WasmerStore {
         // imports are of this store, of the types that the module wants.
         let made = unsafe { artifact.instantiate(&tunables, &externs, self.objects_mut()) };
         let mut vm = made.map_err(|e| self.failed(e))?;
+        if !vm.module().memories.is_empty() {
+            // SAFETY: the instance was just made.
+            unsafe { memory_hooks::install(&vm) };
+        }
         if module.writes_tables {
             self.watch_tables(module, &mut vm);
         }
@@ -232,7 +237,8 @@ impl WasmerStore {
         } else {
             Default::default()
         };
-        table_hooks::install(vm);
+        // SAFETY: the instance was just made.
+        unsafe { table_hooks::install(vm) };
         let imported = info.num_imported_tables;
         let context = vm.vmctx_ptr();
         self.shared_mut().instance_tables.push(InstanceTables { context, imported, tables, segments });

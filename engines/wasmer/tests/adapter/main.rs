@@ -1,6 +1,7 @@
 //! The adapter against the contract: one program, so that everything is linked once.
 #![cfg(feature = "cranelift")]
 
+mod bulk;
 mod caps;
 mod common;
 mod engine;
