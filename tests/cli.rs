@@ -1,5 +1,5 @@
 //! The command as a person or a script meets it: options in, standard output, exit code and JSON out.
-#![cfg(feature = "wasmer-cranelift")]
+#![cfg(feature = "any-engine")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

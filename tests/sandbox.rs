@@ -1,5 +1,5 @@
 //! One guest on every engine in both fuel modes: answers, limits, state, host functions, waiting.
-#![cfg(feature = "wasmer-cranelift")]
+#![cfg(feature = "any-engine")]
 
 #[path = "support/matrix.rs"]
 mod matrix;
@@ -342,6 +342,23 @@ async fn dropping_one_call_leaves_the_callers_other_calls_alone() {
         let call = guest(&sandbox, endless).call_async("go".into(), vec![], options);
         assert!(tokio::time::timeout(Duration::from_millis(10), call).await.is_err());
         assert!(!all.is_cancelled(), "{mode}");
+    }
+}
+
+#[test]
+fn a_host_function_that_makes_light_of_a_failed_charge_frees_nobody() {
+    let endless = r#"(module (import "env" "spend" (func $spend)) (func (export "go") (call $spend) (loop (br 0))))"#;
+    for (engine, mode) in matrix() {
+        let mut imports = Imports::new();
+        let spend = HostFunc::new(FuncType::new([], []), |caller, _, _| {
+            let _ = caller.charge(u64::MAX);
+            Ok(())
+        });
+        imports.host("env", "spend", spend);
+        let policy = SecurityPolicy::standard().fuel_mode(mode).grants(Grants::none().module("env"));
+        let sandbox = Sandbox::builder(engine).policy(policy).host(&imports).build().expect("it can be enforced");
+        let report = guest(&sandbox, endless).call("go", &[]);
+        assert!(matches!(report.outcome, Outcome::Stopped { limit: Limit::Fuel, .. }), "{mode}: {}", report.outcome);
     }
 }
 

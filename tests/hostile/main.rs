@@ -1,7 +1,7 @@
 //! Every hostile guest ends as `tests/guests/README.md` says, on every engine and in both fuel modes; the
 //! host survives and the next guest works. Nothing here measures time: a guest that is not stopped hangs
 //! the test.
-#![cfg(feature = "wasmer-cranelift")]
+#![cfg(feature = "any-engine")]
 
 #[path = "../support/matrix.rs"]
 mod matrix;

@@ -7,7 +7,7 @@ use cofferdam_prepare::{FeatureSet, FuelMode};
 /// Who an engine is. Every part of it belongs in a cache key, because any of it changes machine code.
 #[derive(Clone, Debug, Serialize)]
 pub struct EngineDescriptor {
-    /// Stable name, as given to `--engine`, such as `wasmer-cranelift`.
+    /// Stable name, as given to `--engine`, such as `mock`.
     pub id: &'static str,
     /// Version of the engine behind the adapter.
     pub version: &'static str,

@@ -51,7 +51,7 @@ pub struct HostPrice {
 }
 
 impl HostPrice {
-    /// Price list v1: a call costs what its machine code and the crossing cost on Cranelift, measured
+    /// Price list v1: a call costs what its machine code and the crossing cost on a compiling engine, measured
     /// by the bench `fuel_honesty`; copying costs one fuel for eight bytes.
     pub const V1: Self = Self { base: 40, per_256_bytes: 32 };
 }

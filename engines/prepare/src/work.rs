@@ -2,7 +2,7 @@
 //! some kilobytes can keep one busy for minutes and fill gigabytes. Caps on counts alone would either let
 //! those pass or refuse real programs, so the shapes that cost are weighed.
 //!
-//! The estimate is in microseconds of one core, fitted to Cranelift on the kind of machine that the project
+//! The estimate is in microseconds of one core, fitted to an optimising compiler on the kind of machine that the project
 //! is built on: within a factor of 1.5 for real programs from 0.3 to 12 MB of code, and for the worst of each
 //! shape. It is a pure function of the module, so a module is accepted or refused everywhere alike.
 
