@@ -346,6 +346,32 @@ async fn dropping_one_call_leaves_the_callers_other_calls_alone() {
 }
 
 #[test]
+fn a_host_function_that_turns_slow_is_noticed() {
+    let endless = r#"(module (import "env" "echo" (func $echo (param i32) (result i32)))
+        (func (export "go") (loop (drop (call $echo (i32.const 0))) (br 0))))"#;
+    for (engine, mode) in matrix() {
+        // Quick for a while, so that the clock is read seldom; then a hundred seconds' worth of calls.
+        let calls = std::sync::atomic::AtomicU32::new(0);
+        let host = echo(move |n| {
+            if calls.fetch_add(1, Ordering::Relaxed) > 1_000 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            assert!(calls.load(Ordering::Relaxed) < 20_000, "nobody looked at the clock");
+            Ok(n)
+        });
+        let limits = Limits { fuel: Fuel::UNLIMITED, timeout: Some(Duration::from_millis(100)), ..Limits::agent() };
+        let policy = SecurityPolicy::standard().fuel_mode(mode).limits(limits).grants(Grants::none().module("env"));
+        let sandbox = Sandbox::builder(engine).policy(policy).host(&host).build().expect("it can be enforced");
+        let report = guest(&sandbox, endless).call("go", &[]);
+        assert!(
+            matches!(report.outcome, Outcome::Stopped { limit: Limit::Deadline, .. }),
+            "{mode}: {}",
+            report.outcome
+        );
+    }
+}
+
+#[test]
 fn a_host_function_that_makes_light_of_a_failed_charge_frees_nobody() {
     let endless = r#"(module (import "env" "spend" (func $spend)) (func (export "go") (call $spend) (loop (br 0))))"#;
     for (engine, mode) in matrix() {

@@ -217,7 +217,7 @@ impl Meter {
         self.check_at(Instant::now())
     }
 
-    fn check_at(&self, now: Instant) -> Result<(), Limit> {
+    pub(crate) fn check_at(&self, now: Instant) -> Result<(), Limit> {
         if self.cancel.as_ref().is_some_and(CancelHandle::is_cancelled) {
             return Err(Limit::Cancelled);
         }
@@ -246,6 +246,11 @@ impl Meter {
     #[must_use]
     pub fn consumed(&self, counter: i64) -> u64 {
         (self.budget - self.left(counter).max(0)).max(0).cast_unsigned()
+    }
+
+    /// Whether anything but fuel can end the call.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.deadline.is_some() || self.cancel.is_some()
     }
 
     /// When the call must end.

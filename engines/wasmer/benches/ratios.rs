@@ -55,7 +55,7 @@ fn compiled(engine: &dyn Engine, bytes: &[u8], mode: FuelMode) -> Arc<dyn Compil
     engine.compile(&prepared).expect("it compiles")
 }
 
-fn add_import() -> Imports {
+fn add_import(quick: bool) -> Imports {
     let mut imports = Imports::new();
     let ty = FuncType::new([ValType::I32, ValType::I32], [ValType::I32]);
     let add = HostFunc::new(ty, |_, params, results| {
@@ -64,7 +64,7 @@ fn add_import() -> Imports {
         }
         Ok(())
     });
-    imports.host("env", "add", add.quick());
+    imports.host("env", "add", if quick { add.quick() } else { add });
     imports
 }
 
@@ -111,7 +111,7 @@ fn calls() {
     for mode in [FuelMode::Portable, FuelMode::Native] {
         println!("{mode} fuel");
         let module = compiled(&engine, SMALL.as_bytes(), mode);
-        let imports = add_import();
+        let imports = add_import(true);
         let (mut store, add, calls) = instance(&engine, &*module, &imports);
         let (mut raw_store, raw_inst) = raw_instance(&raw_module, &raw);
         let raw_add = raw_inst.exports.get_function("add").expect("it is exported").clone();
@@ -148,6 +148,15 @@ fn calls() {
             || drop(raw_calls.call(&mut raw_store, &[wasmer::Value::I32(HOST_CALLS)]).expect("it returns")),
         );
         print("host call, two integers", times, HOST_CALLS as u32, 1.5);
+
+        let (mut watched, _, watched_calls) = instance(&engine, &*module, &add_import(false));
+        let mut budget = CallBudget { timeout: Some(Duration::from_secs(60)), ..CallBudget::of_fuel(UNLIMITED_FUEL) };
+        let times = compare(
+            60,
+            || watched.call(watched_calls, &[Value::I32(HOST_CALLS)], &mut results, &mut budget).expect("it returns"),
+            || drop(raw_calls.call(&mut raw_store, &[wasmer::Value::I32(HOST_CALLS)]).expect("it returns")),
+        );
+        print("the same, not quick, deadline", times, HOST_CALLS as u32, 1.5);
 
         let times = compare(
             200,
