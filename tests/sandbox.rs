@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cofferdam::policy::{Fuel, Grants, Level, Limits, MemoryBytes, SecurityPolicy};
+use cofferdam::host::wasi::WasiConfig;
+use cofferdam::policy::{Determinism, Fuel, Grants, Level, Limits, MemoryBytes, SecurityPolicy};
 use cofferdam::sandbox::{CallOptions, CallRefusal, ImportRefusal, LoadError, ResourceConfig, Resources};
 use cofferdam::{
     CancelHandle, Engine, FuelMode, FuncType, Guest, GuestState, HostError, HostFunc, Imports, Limit, Outcome, Sandbox,
@@ -342,6 +343,34 @@ async fn dropping_one_call_leaves_the_callers_other_calls_alone() {
         let call = guest(&sandbox, endless).call_async("go".into(), vec![], options);
         assert!(tokio::time::timeout(Duration::from_millis(10), call).await.is_err());
         assert!(!all.is_cancelled(), "{mode}");
+    }
+}
+
+#[test]
+fn a_deterministic_policy_reaches_clocks_and_randomness_however_wasi_was_configured() {
+    let roll = r#"(module
+      (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+      (memory (export "memory") 1)
+      (func (export "go") (result i64 i64)
+        (drop (call $random (i32.const 0) (i32.const 8)))
+        (drop (call $clock (i32.const 0) (i64.const 1) (i32.const 8)))
+        (i64.load (i32.const 0)) (i64.load (i32.const 8))))"#;
+    let mut seen = Vec::new();
+    for (engine, mode) in matrix() {
+        for seed in [1, 1, 2] {
+            let policy = SecurityPolicy::standard().fuel_mode(mode).grants(Grants::wasi());
+            let policy = policy.determinism(Determinism::Full { seed });
+            let sandbox = Sandbox::builder(engine.clone()).policy(policy).build().expect("it can be enforced");
+            let module = sandbox.load(roll.as_bytes()).expect("it is good");
+            // The default configuration: the host's clocks and randomness.
+            let wasi = WasiConfig::default().build().expect("it is empty");
+            let mut guest = sandbox.guest(&module, GuestState::with_wasi(wasi)).expect("it fits");
+            seen.push((seed, guest.call("go", &[]).outcome.values().map(<[Value]>::to_vec)));
+        }
+    }
+    for (seed, values) in &seen {
+        assert!(values.is_some() && (*seed == 1) == (*values == seen[0].1), "{seen:?}");
     }
 }
 

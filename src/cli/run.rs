@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use cofferdam::host::wasi::{Clocks, Output, Preopen, Random, Stdin, WasiConfig, WasiLimits};
+use cofferdam::host::wasi::{Output, Preopen, Stdin, WasiConfig, WasiLimits};
 use cofferdam::policy::{Determinism, Fuel, Grants, Level, Limits, MemoryBytes, SecurityPolicy, UnknownImports};
 use cofferdam::sandbox::{COMMAND, Module};
 use cofferdam::{FuelMode, GuestState, Proposal, Sandbox, Value, engines};
@@ -183,10 +183,6 @@ impl Run {
                 Stdin::File(File::open(path).with_context(|| format!("cannot open {} for --stdin", path.display()))?)
             }
         };
-        let (clocks, random) = match self.deterministic {
-            None => (Clocks::Real, Random::Real),
-            Some(seed) => (Clocks::Virtual { start_ns: 0 }, Random::Seeded(seed)),
-        };
         Ok(WasiConfig {
             args,
             env: self.env.clone(),
@@ -194,13 +190,13 @@ impl Run {
             stdout: Output::Inherit,
             stderr: Output::Inherit,
             preopens: self.dir.clone(),
-            clocks,
-            random,
+            // Generous here: the policy's own caps, clocks and randomness are put over these.
             limits: WasiLimits {
                 output_bytes: limits.output.get(),
                 open_files: limits.open_files,
                 ..WasiLimits::default()
             },
+            ..WasiConfig::default()
         })
     }
 

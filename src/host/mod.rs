@@ -3,6 +3,7 @@
 
 pub mod wasi;
 
+use crate::policy::{Determinism, Limits};
 use wasi::WasiState;
 
 /// Everything the host keeps for one guest beside the engine's things. A capability that the guest was
@@ -15,6 +16,16 @@ pub struct GuestState {
 }
 
 impl GuestState {
+    /// Puts a policy over what the host was told to keep for the guest: its caps hold however the state was
+    /// configured, and nothing of the host's own world gets into a deterministic run.
+    pub(crate) fn apply(&mut self, limits: &Limits, determinism: Determinism) {
+        let Some(wasi) = &mut self.wasi else { return };
+        wasi.tighten(limits.output.get(), limits.open_files);
+        if let Determinism::Full { seed } = determinism {
+            wasi.determine(seed);
+        }
+    }
+
     /// A guest with WASI and nothing else.
     #[must_use]
     pub fn with_wasi(wasi: WasiState) -> Self {

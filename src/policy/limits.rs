@@ -85,8 +85,6 @@ pub struct Limits {
     pub instances: u32,
     /// Bytes written to stdout and stderr together, over the guest's life.
     pub output: MemoryBytes,
-    /// Bytes of one message.
-    pub message: MemoryBytes,
     /// Host calls over the guest's life.
     pub host_calls: u64,
     /// Files and directories that the guest may hold open at once.
@@ -94,8 +92,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For guests that stay and are called often: 10 MiB, 1,000,000 fuel, 5 s, 100 KiB messages. These
-    /// are the seed defaults of the design that Cofferdam started from.
+    /// For guests that stay and are called often: 10 MiB, 1,000,000 fuel, 5 s. These are the seed
+    /// defaults of the design that Cofferdam started from; its caps on messages and agents come with those.
     #[must_use]
     pub const fn agent() -> Self {
         Self {
@@ -106,7 +104,6 @@ impl Limits {
             table_elements: 100_000,
             instances: 16,
             output: MemoryBytes::mib(1),
-            message: MemoryBytes::kib(100),
             host_calls: u64::MAX,
             open_files: 64,
         }
@@ -166,7 +163,7 @@ mod tests {
     fn the_seed_defaults_are_law() {
         let agent = Limits::agent();
         assert_eq!((agent.memory.get(), agent.fuel.get()), (10 << 20, 1_000_000));
-        assert_eq!((agent.timeout, agent.message.get()), (Some(Duration::from_secs(5)), 100 << 10));
+        assert_eq!(agent.timeout, Some(Duration::from_secs(5)));
         assert_eq!(agent.stack_units, 512 * 1024);
         let tool = Limits::tool();
         assert_eq!((tool.memory.get(), tool.timeout), (64 << 20, Some(Duration::from_secs(30))));

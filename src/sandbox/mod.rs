@@ -149,7 +149,8 @@ impl Sandbox {
     ///
     /// # Errors
     /// As [`Sandbox::guest`].
-    pub fn guest_with(&self, module: &Module, state: GuestState, limits: Limits) -> Result<Guest, GuestError> {
+    pub fn guest_with(&self, module: &Module, mut state: GuestState, limits: Limits) -> Result<Guest, GuestError> {
+        state.apply(&limits, self.policy.determinism);
         let reservation = self.resources.reserve(limits.memory.get())?;
         let mut store = self.engine.store(&limits.store(), Box::new(state))?;
         let instance = if module.stand_ins.is_empty() {

@@ -151,7 +151,6 @@ pub(super) fn stopped(stop: Stop, name: &str) -> Outcome {
         Stop::BadArguments { expected } => {
             Outcome::Refused(CallRefusal::BadArguments { name: name.to_owned(), expected })
         }
-        Stop::Poisoned => Outcome::Refused(CallRefusal::Poisoned),
         Stop::Engine(fault) => Outcome::EngineFault(fault),
     }
 }

@@ -232,9 +232,6 @@ pub enum Stop {
         /// Its signature.
         expected: String,
     },
-    /// The caller's fault: after a trap or a stop the memory may be half-written.
-    #[error("the instance was stopped in the middle of an earlier call and must be replaced")]
-    Poisoned,
     /// The engine's fault.
     #[error(transparent)]
     Engine(#[from] EngineFault),

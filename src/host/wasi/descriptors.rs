@@ -77,6 +77,11 @@ impl Descriptors {
         Self { slots: Vec::new(), free_from: 0, limit: limit as usize }
     }
 
+    /// At most `limit` descriptors from now on; what is open stays open.
+    pub fn tighten(&mut self, limit: u32) {
+        self.limit = self.limit.min(limit as usize);
+    }
+
     pub fn get(&self, fd: u32) -> Result<&Descriptor, Errno> {
         self.slots.get(fd as usize).and_then(Option::as_ref).ok_or(Errno::BadFd)
     }

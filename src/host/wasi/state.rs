@@ -3,7 +3,7 @@
 use cofferdam_engine::{Caller, HostError};
 
 use super::clock::Clock;
-use super::config::WasiLimits;
+use super::config::{Clocks, Random, WasiLimits};
 use super::descriptors::Descriptors;
 use super::errno::Done;
 use super::random::Source;
@@ -54,6 +54,26 @@ impl WasiState {
     #[must_use]
     pub fn stderr_line_is_open(&self) -> bool {
         self.open_line[1]
+    }
+
+    /// Puts the policy's caps over the configuration's own: the smaller one of each counts.
+    pub(crate) fn tighten(&mut self, output_bytes: u64, open_files: u32) {
+        let written = self.output_bytes();
+        self.limits.output_bytes = self.limits.output_bytes.min(output_bytes);
+        self.output_left = self.limits.output_bytes.saturating_sub(written);
+        self.limits.open_files = self.limits.open_files.min(open_files);
+        self.descriptors.tighten(open_files);
+    }
+
+    /// Makes what is still the host's repeatable: clocks that stand at 0, randomness from `seed`. What was
+    /// configured to be virtual or seeded stays as it is.
+    pub(crate) fn determine(&mut self, seed: u64) {
+        if matches!(self.clock, Clock::Real { .. }) {
+            self.clock = Clock::new(Clocks::Virtual { start_ns: 0 });
+        }
+        if matches!(self.random, Source::System) {
+            self.random = Source::new(Random::Seeded(seed));
+        }
     }
 
     /// The state of the calling guest.
