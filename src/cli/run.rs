@@ -194,6 +194,8 @@ impl Run {
             limits: WasiLimits {
                 output_bytes: limits.output.get(),
                 open_files: limits.open_files,
+                scratch_bytes: limits.scratch.get(),
+                disk_bytes: limits.disk.get(),
                 ..WasiLimits::default()
             },
             ..WasiConfig::default()

@@ -1,9 +1,8 @@
 //! Values as people write them: `10MiB`, `500ms`, `2M`, `64:ro`. Each parser is what clap calls.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use cofferdam::host::wasi::{Access, Preopen};
+use cofferdam::host::wasi::{Access, Preopen, Source};
 use cofferdam::policy::{Fuel, MemoryBytes};
 use cofferdam::{ValType, Value};
 
@@ -91,7 +90,7 @@ pub fn preopen(s: &str) -> Result<Preopen, String> {
     if host.is_empty() {
         return Err("write HOST[:GUEST][:ro], for instance --dir data:/data:ro".into());
     }
-    Ok(Preopen { host: PathBuf::from(host), guest: guest.to_owned(), access })
+    Ok(Preopen { source: Source::Host(host.into()), guest: guest.to_owned(), access })
 }
 
 /// `NAME=VALUE`, or `NAME` for the value that this process has.
@@ -194,7 +193,7 @@ mod tests {
 
     #[test]
     fn directories_take_a_guest_name_and_read_only() {
-        let parts = |s| preopen(s).map(|p| (p.host.display().to_string(), p.guest, p.access));
+        let parts = |s| preopen(s).map(|p| (p.source.to_string(), p.guest, p.access));
         assert_eq!(parts("."), Ok((".".into(), ".".into(), Access::ReadWrite)));
         assert_eq!(parts("a:/b"), Ok(("a".into(), "/b".into(), Access::ReadWrite)));
         assert_eq!(parts("a:/b:ro"), Ok(("a".into(), "/b".into(), Access::ReadOnly)));

@@ -89,6 +89,12 @@ pub struct Limits {
     pub host_calls: u64,
     /// Files and directories that the guest may hold open at once.
     pub open_files: u32,
+    /// Bytes of memory that its memory file systems and overlays hold together. The rules are those of
+    /// [`WasiLimits::scratch_bytes`](crate::host::wasi::WasiLimits::scratch_bytes).
+    pub scratch: MemoryBytes,
+    /// Bytes that it may write to host directories, over its life. The rules are those of
+    /// [`WasiLimits::disk_bytes`](crate::host::wasi::WasiLimits::disk_bytes).
+    pub disk: MemoryBytes,
 }
 
 impl Limits {
@@ -106,6 +112,8 @@ impl Limits {
             output: MemoryBytes::mib(1),
             host_calls: u64::MAX,
             open_files: 64,
+            scratch: MemoryBytes::mib(16),
+            disk: MemoryBytes::mib(64),
         }
     }
 
@@ -119,6 +127,8 @@ impl Limits {
             timeout: Some(Duration::from_secs(30)),
             output: MemoryBytes::mib(64),
             open_files: 1_024,
+            scratch: MemoryBytes::mib(64),
+            disk: MemoryBytes::mib(1024),
             ..Self::agent()
         }
     }
