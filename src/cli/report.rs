@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use cofferdam::host::wasi::FileUsage;
 use cofferdam::sandbox::{GuestError, LoadError, Outcome, Printable, Receipt};
 use cofferdam::{FuelMode, Limit, Value};
 use cofferdam_engine::{AccessError, CompileError, InstantiateError as E, ModuleHash};
@@ -34,6 +35,9 @@ pub struct Ending {
     values: Vec<Value>,
     frames: Vec<String>,
     receipt: Option<Receipt>,
+    files: FileUsage,
+    /// What the guest was told, so that people are told too.
+    notes: Vec<String>,
 }
 
 impl Ending {
@@ -46,6 +50,8 @@ impl Ending {
             values: Vec::new(),
             frames: Vec::new(),
             receipt: None,
+            files: FileUsage::default(),
+            notes: Vec::new(),
         }
     }
 
@@ -136,7 +142,22 @@ impl Ending {
             values,
             frames: frames.collect(),
             receipt: Some(receipt),
+            files: FileUsage::default(),
+            notes: Vec::new(),
         }
+    }
+
+    /// What files took, and whether the guest was refused more.
+    pub fn with_files(mut self, files: FileUsage, limits: &cofferdam::policy::Limits) -> Self {
+        let refused = [
+            (files.disk_refusals, "write to host directories", limits.disk, "--disk"),
+            (files.scratch_refusals, "write to files in memory", limits.scratch, "--scratch"),
+        ];
+        for (_, what, cap, flag) in refused.into_iter().filter(|(times, ..)| *times > 0) {
+            self.notes.push(format!("the guest was refused a {what}: the cap was {cap}; raise it with {flag}"));
+        }
+        self.files = files;
+        self
     }
 
     /// The process's exit code. A guest's code above 255 cannot be said to a shell and becomes 255, so
@@ -160,12 +181,13 @@ impl Ending {
 
     /// For people: what happened, where, and what to do. `None` if there is nothing to say.
     pub fn words(&self) -> Option<String> {
-        let message = self.message.as_ref()?;
-        let mut text = format!("cofferdam: {}: {message}", self.outcome.replace('_', " "));
-        for (i, frame) in self.frames.iter().enumerate() {
-            let _ = write!(text, "\n  {i:>2}: {frame}");
+        let mut lines = Vec::new();
+        if let Some(message) = &self.message {
+            lines.push(format!("cofferdam: {}: {message}", self.outcome.replace('_', " ")));
+            lines.extend(self.frames.iter().enumerate().map(|(i, frame)| format!("  {i:>2}: {frame}")));
         }
-        Some(text)
+        lines.extend(self.notes.iter().map(|note| format!("cofferdam: note: {note}")));
+        (!lines.is_empty()).then(|| lines.join("\n"))
     }
 
     /// For people who asked with `--stats`.
@@ -177,6 +199,8 @@ impl Ending {
             ("peak memory", cofferdam::policy::MemoryBytes::new(r.peak_memory_bytes).to_string()),
             ("refused growths", r.refused_growths.to_string()),
             ("host calls", r.host_calls.to_string()),
+            ("written to disk", cofferdam::policy::MemoryBytes::new(self.files.disk_bytes).to_string()),
+            ("files in memory", cofferdam::policy::MemoryBytes::new(self.files.scratch_bytes).to_string()),
             ("wall time", format!("{:.3?}", r.wall)),
             ("module", r.module_hash.to_string()),
         ];
@@ -197,6 +221,10 @@ impl Ending {
         object.insert("values".into(), self.values.iter().map(value).collect());
         object.insert("message".into(), json!(self.message));
         object.insert("frames".into(), json!(self.frames));
+        object.insert("disk_bytes".into(), json!(self.files.disk_bytes));
+        object.insert("disk_refusals".into(), json!(self.files.disk_refusals));
+        object.insert("scratch_bytes".into(), json!(self.files.scratch_bytes));
+        object.insert("scratch_refusals".into(), json!(self.files.scratch_refusals));
         match self.receipt.as_ref().and_then(|r| serde_json::to_value(r).ok()) {
             Some(Json::Object(receipt)) => object.extend(receipt),
             // Nothing ran, so nothing was used.

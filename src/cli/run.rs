@@ -54,9 +54,14 @@ pub struct Run {
     #[arg(long, value_name = "PROPOSAL", help_heading = "Permissions")]
     pub no_feature: Vec<Proposal>,
 
-    /// Give the guest a directory: HOST[:GUEST][:ro]. May be repeated.
-    #[arg(long, value_name = "HOST[:GUEST][:ro]", value_parser = units::preopen, help_heading = "Permissions")]
+    /// Give the guest a directory: to be changed, with `:ro` to be read, with `:overlay` to be read with
+    /// changes in memory that vanish. May be repeated.
+    #[arg(long, value_name = "HOST[:GUEST][:ro|:overlay]", value_parser = units::preopen, help_heading = "Permissions")]
     pub dir: Vec<Preopen>,
+
+    /// Give the guest a directory in memory, empty at first, such as /tmp. May be repeated.
+    #[arg(long, value_name = "GUEST", value_parser = units::tmpfs, help_heading = "Permissions")]
+    pub tmpfs: Vec<Preopen>,
 
     /// Give the guest a variable: NAME=VALUE, or NAME to pass on your own. May be repeated.
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = units::variable, help_heading = "Permissions")]
@@ -94,6 +99,18 @@ pub struct Run {
     #[arg(long, value_name = "SIZE", value_parser = units::memory, help_heading = "Limits")]
     pub output: Option<MemoryBytes>,
 
+    /// Bytes that the guest may write to host directories; above it writes fail with ENOSPC [default: 1GiB].
+    #[arg(long, value_name = "SIZE", value_parser = units::memory, help_heading = "Limits")]
+    pub disk: Option<MemoryBytes>,
+
+    /// Memory for --tmpfs and overlays; above it writes fail with ENOSPC [default: 64MiB].
+    #[arg(long, value_name = "SIZE", value_parser = units::memory, help_heading = "Limits")]
+    pub scratch: Option<MemoryBytes>,
+
+    /// Files and directories that the guest may hold open at once [default: 1024].
+    #[arg(long, value_name = "COUNT", value_parser = units::count, help_heading = "Limits")]
+    pub open_files: Option<u64>,
+
     /// Elements over all tables [default: 100000].
     #[arg(long, value_name = "COUNT", value_parser = units::count, help_heading = "Limits")]
     pub table_elements: Option<u64>,
@@ -123,6 +140,7 @@ const AFTER_HELP: &str = "\
 Examples:
   cofferdam run hello.wasm
   cofferdam run --dir data:/data:ro wordcount.wasm /data/book.txt
+  cofferdam run --dir .:/work:overlay --tmpfs /tmp build.wasm
   cofferdam run --invoke add mathlib.wasm 2 3
   cofferdam run --fuel 2M --memory 10MiB --timeout 500ms --json untrusted.wasm
 
@@ -145,6 +163,9 @@ impl Run {
             timeout: self.timeout.map_or(tool.timeout, |t| t.0),
             stack_units: self.stack.unwrap_or(tool.stack_units),
             output: self.output.unwrap_or(tool.output),
+            disk: self.disk.unwrap_or(tool.disk),
+            scratch: self.scratch.unwrap_or(tool.scratch),
+            open_files: self.open_files.map_or(tool.open_files, |n| u32::try_from(n).unwrap_or(u32::MAX)),
             table_elements: self.table_elements.unwrap_or(tool.table_elements),
             host_calls: self.host_calls.unwrap_or(tool.host_calls),
             ..tool
@@ -189,7 +210,7 @@ impl Run {
             stdin,
             stdout: Output::Inherit,
             stderr: Output::Inherit,
-            preopens: self.dir.clone(),
+            preopens: self.dir.iter().chain(&self.tmpfs).cloned().collect(),
             // Generous here: the policy's own caps, clocks and randomness are put over these.
             limits: WasiLimits {
                 output_bytes: limits.output.get(),
@@ -261,8 +282,10 @@ impl Run {
             Err(error) => return Ok(Ending::no_guest(&error)),
         };
         let report = guest.call(export, &args);
-        *line_is_open = guest.state().and_then(|s| s.wasi.as_ref()).is_some_and(|w| w.stderr_line_is_open());
-        Ok(Ending::called(&report.outcome, report.receipt, limits))
+        let wasi = guest.state().and_then(|s| s.wasi.as_ref());
+        *line_is_open = wasi.is_some_and(|w| w.stderr_line_is_open());
+        let files = wasi.map(|w| w.file_usage()).unwrap_or_default();
+        Ok(Ending::called(&report.outcome, report.receipt, limits).with_files(files, limits))
     }
 
     /// ARGS by the types of the export's parameters; a command takes them through WASI instead.

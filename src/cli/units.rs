@@ -1,8 +1,9 @@
 //! Values as people write them: `10MiB`, `500ms`, `2M`, `64:ro`. Each parser is what clap calls.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use cofferdam::host::wasi::{Access, Preopen, Source};
+use cofferdam::host::wasi::{Access, MemoryDir, Preopen, Source};
 use cofferdam::policy::{Fuel, MemoryBytes};
 use cofferdam::{ValType, Value};
 
@@ -75,11 +76,13 @@ pub fn stack(s: &str) -> Result<u32, String> {
 /// Native stacks take four times as many bytes, for every guest that runs.
 const MAX_STACK_UNITS: u32 = 256 << 20;
 
-/// `HOST[:GUEST][:ro|:rw]`. Without GUEST the guest sees the name as given; without `:ro` it may write.
+/// `HOST[:GUEST][:ro|:rw|:overlay]`. Without GUEST the guest sees the name as given; without `:ro` it may
+/// write, with `:overlay` into memory only.
 pub fn preopen(s: &str) -> Result<Preopen, String> {
+    let source: fn(PathBuf) -> Source = if s.ends_with(":overlay") { Source::Overlay } else { Source::Host };
     let (rest, access) = match s.rsplit_once(':') {
         Some((rest, "ro")) => (rest, Access::ReadOnly),
-        Some((rest, "rw")) => (rest, Access::ReadWrite),
+        Some((rest, "rw" | "overlay")) => (rest, Access::ReadWrite),
         _ => (s, Access::ReadWrite),
     };
     let (host, guest) = match rest.split_once(':') {
@@ -88,9 +91,17 @@ pub fn preopen(s: &str) -> Result<Preopen, String> {
         None => (rest, rest),
     };
     if host.is_empty() {
-        return Err("write HOST[:GUEST][:ro], for instance --dir data:/data:ro".into());
+        return Err("write HOST[:GUEST][:ro|:overlay], for instance --dir data:/data:ro".into());
     }
-    Ok(Preopen { source: Source::Host(host.into()), guest: guest.to_owned(), access })
+    Ok(Preopen { source: source(host.into()), guest: guest.to_owned(), access })
+}
+
+/// `GUEST`: a name for a file system in memory.
+pub fn tmpfs(s: &str) -> Result<Preopen, String> {
+    if s.is_empty() {
+        return Err("write the guest's name for it, for instance --tmpfs /tmp".into());
+    }
+    Ok(Preopen::memory(MemoryDir::new(), s))
 }
 
 /// `NAME=VALUE`, or `NAME` for the value that this process has.
@@ -198,7 +209,13 @@ mod tests {
         assert_eq!(parts("a:/b"), Ok(("a".into(), "/b".into(), Access::ReadWrite)));
         assert_eq!(parts("a:/b:ro"), Ok(("a".into(), "/b".into(), Access::ReadOnly)));
         assert_eq!(parts("a:ro"), Ok(("a".into(), "a".into(), Access::ReadOnly)));
-        assert!(preopen(":/b").is_err() && preopen("").is_err());
+        assert_eq!(parts("a:/b:overlay"), Ok(("a".into(), "/b".into(), Access::ReadWrite)));
+        assert!(preopen(":/b").is_err() && preopen("").is_err() && preopen(":overlay").is_err());
+        assert_eq!(preopen("a:/b:overlay"), Ok(Preopen::overlay("a", "/b")));
+        assert_eq!(preopen("a:overlay"), Ok(Preopen::overlay("a", "a")));
+        assert_eq!(preopen("a:/b"), Ok(Preopen::read_write("a", "/b")));
+        assert_eq!(tmpfs("/tmp"), Ok(Preopen::memory(MemoryDir::new(), "/tmp")));
+        assert!(tmpfs("").is_err());
     }
 
     #[test]

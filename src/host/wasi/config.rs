@@ -6,12 +6,15 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::async_stream::{AsyncOutput, Reader, Writer};
 use super::clock::Clock;
 use super::clock::ClockId;
 use super::descriptors::{Descriptors, Kind, OpenDir};
@@ -73,6 +76,29 @@ pub enum Stdin {
     Inherit,
     /// An open file, pipe, terminal or socket, read as with [`Stdin::Inherit`].
     File(File),
+    /// A reader of the caller's own; made with [`Stdin::stream`].
+    Stream(AsyncInput),
+}
+
+/// An [`AsyncRead`] for the input of a guest; see [`Stdin::stream`].
+pub struct AsyncInput(Pin<Box<dyn AsyncRead + Send>>);
+
+impl std::fmt::Debug for AsyncInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AsyncInput")
+    }
+}
+
+impl Stdin {
+    /// From `reader`, which is polled on the guest's thread when the guest reads. While it is pending the
+    /// guest waits, under its deadline, and its turn goes to others. What is read goes straight into the
+    /// guest's memory: nothing is read ahead, but for up to 4 KiB when the guest polls.
+    ///
+    /// A reader that needs a tokio runtime needs it entered on that thread, as
+    /// [`Guest::call_async`](crate::Guest::call_async) does.
+    pub fn stream(reader: impl AsyncRead + Send + 'static) -> Self {
+        Self::Stream(AsyncInput(Box::pin(reader)))
+    }
 }
 
 /// Where a guest's standard output or standard error goes.
@@ -92,6 +118,21 @@ pub enum Output {
     /// 256 KiB at a time, and should not block: while it does, neither deadline nor cancellation is seen.
     /// It is flushed when the guest calls `fd_sync` or `fd_datasync`.
     Shared(Arc<Mutex<dyn Write + Send>>),
+    /// An asynchronous writer of the caller's own; made with [`Output::stream`].
+    Stream(AsyncOutput),
+}
+
+impl Output {
+    /// To `writer`, which is polled on the guest's thread when the guest writes, with at most 256 KiB at a
+    /// time. While it is pending the guest waits, under its deadline, and its turn goes to others: nothing
+    /// is buffered here, so a reader that is slow holds the guest back. It is flushed when the guest calls
+    /// `fd_sync` or `fd_datasync`, and never shut down.
+    ///
+    /// A writer that needs a tokio runtime needs it entered on that thread, as
+    /// [`Guest::call_async`](crate::Guest::call_async) does.
+    pub fn stream(writer: impl AsyncWrite + Send + 'static) -> Self {
+        Self::Stream(AsyncOutput::new(Box::pin(writer)))
+    }
 }
 
 impl std::fmt::Debug for Output {
@@ -102,6 +143,7 @@ impl std::fmt::Debug for Output {
             Self::Inherit => "Inherit",
             Self::File(_) => "File",
             Self::Shared(_) => "Shared",
+            Self::Stream(_) => "Stream",
         })
     }
 }
@@ -365,6 +407,7 @@ fn input(stdin: Stdin) -> io::Result<Input> {
         Stdin::Empty => Input::bytes(Vec::new()),
         Stdin::Bytes(bytes) => Input::bytes(bytes),
         Stdin::Inherit => Input::Host(HostStream::new(io::stdin().as_fd().try_clone_to_owned()?, Flow::In)?.into()),
+        Stdin::Stream(AsyncInput(reader)) => Input::Async(Reader::new(reader)),
         Stdin::File(file) => Input::Host(HostStream::new(file.into(), Flow::In)?.into()),
     })
 }
@@ -381,6 +424,7 @@ fn output(output: &Output, stream: &'static str) -> Result<Sink, WasiConfigError
         Output::Inherit if stream == "stderr" => host(io::stderr().as_fd().try_clone_to_owned()),
         Output::Inherit => host(io::stdout().as_fd().try_clone_to_owned()),
         Output::File(file) => host(file.as_fd().try_clone_to_owned()),
+        Output::Stream(stream) => Ok(Sink::Async(Writer::new(stream.clone()))),
         Output::Shared(writer) => Ok(Sink::Shared(Arc::clone(writer))),
     }
 }

@@ -95,8 +95,8 @@ fn sync(caller: &mut Caller<'_>, fd: u32, data_only: bool) -> Done {
     let state = WasiState::of(caller)?;
     let file = match &state.descriptors.get(fd)?.kind {
         Kind::Stdin => return Ok(()),
-        Kind::Stdout => return state.outputs[0].flush(),
-        Kind::Stderr => return state.outputs[1].flush(),
+        Kind::Stdout => return flush(caller, 0),
+        Kind::Stderr => return flush(caller, 1),
         Kind::File(open) => open.file.on_disk(),
         Kind::Dir(open) => open.dir.on_disk()?,
     };
@@ -104,6 +104,16 @@ fn sync(caller: &mut Caller<'_>, fd: u32, data_only: bool) -> Done {
     let sync = || if data_only { file.sync_data() } else { file.sync_all() };
     // A disk takes its time; others may run meanwhile.
     Ok(caller.wait(Wake::Every(Duration::ZERO), || Some(sync()))??)
+}
+
+fn flush(caller: &mut Caller<'_>, which: usize) -> Done {
+    loop {
+        let Some(sink) = WasiState::of(caller)?.outputs.get_mut(which) else { return Err(Errno::BadFd.into()) };
+        match sink.flush() {
+            Ok(()) => return Ok(()),
+            Err(blocked) => blocked.wait(caller, true)?,
+        }
+    }
 }
 
 pub(super) fn fd_fdstat_get(caller: &mut Caller<'_>, fd: u32, out: u32) -> Done {

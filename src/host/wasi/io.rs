@@ -12,7 +12,7 @@ use super::abi::{FD_NONBLOCK, IOVEC};
 use super::descriptors::{Kind, OpenFile};
 use super::errno::{Done, Errno, Failure};
 use super::state::WasiState;
-use super::stream::{Input, Sink};
+use super::stream::Blocked;
 
 /// Bytes moved at a time.
 pub(super) const CHUNK: u32 = 256 << 10;
@@ -160,16 +160,12 @@ fn read_stdin(caller: &mut Caller<'_>, iovs: &Iovs, wait: bool) -> Done<u32> {
     loop {
         let (state, memory) = WasiState::and_memory(caller)?;
         let buffer = memory.get_mut(range.clone()).ok_or(OutOfBounds)?;
-        match (state.stdin.read(buffer), &state.stdin) {
-            (Ok(n), _) => {
+        match state.stdin.read(buffer) {
+            Ok(n) => {
                 caller.charge_bytes(n as u64)?;
                 return Ok(n as u32);
             }
-            (Err(rustix::io::Errno::AGAIN), Input::Host(stream)) if wait => {
-                let stream = stream.clone();
-                stream.wait(caller)?;
-            }
-            (Err(error), _) => return Err(error.into()),
+            Err(blocked) => blocked.wait(caller, wait)?,
         }
     }
 }
@@ -192,14 +188,12 @@ fn write_output(caller: &mut Caller<'_>, which: usize, mut iovs: Iovs, wait: boo
         let n = match sink.write(&shared(memory, &windows)?) {
             Ok(0) => break,
             Ok(n) => n.min(paid.min(room)),
-            Err(Failure::Errno(Errno::Again)) if wait && matches!(sink, Sink::Host(_)) => {
-                let Sink::Host(stream) = sink else { break };
-                let stream = stream.clone();
-                stream.wait(caller)?;
+            Err(Blocked::Failed(Failure::Errno(_))) if done > 0 => break,
+            Err(Blocked::On(_)) if done > 0 && !wait => break,
+            Err(blocked) => {
+                blocked.wait(caller, wait)?;
                 continue;
             }
-            Err(Failure::Errno(_)) if done > 0 => break,
-            Err(error) => return Err(error),
         };
         state.output_left -= n as u64;
         if let (Some(open), Some(last)) = (state.open_line.get_mut(which), last_byte(memory, &windows, n)) {

@@ -23,6 +23,7 @@
 //! Needs a Unix; made for Linux 5.8 and later, where paths are resolved by `openat2`.
 
 mod abi;
+mod async_stream;
 mod calls;
 mod clock;
 mod config;
@@ -44,8 +45,11 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use async_stream::AsyncOutput;
 pub use calls::{KnownImport, add_to, imports, known_imports};
-pub use config::{Access, Clocks, Output, Preopen, Random, Source, Stdin, WasiConfig, WasiConfigError, WasiLimits};
+pub use config::{
+    Access, AsyncInput, Clocks, Output, Preopen, Random, Source, Stdin, WasiConfig, WasiConfigError, WasiLimits,
+};
 pub use memory_dir::{MemoryDir, MemoryView};
 pub use state::{FileUsage, WasiState};
 

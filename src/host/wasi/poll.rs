@@ -8,6 +8,7 @@ use cofferdam_engine::{Caller, OutOfBounds, Wake};
 use rustix::event::{PollFd, PollFlags};
 
 use super::abi::{CLOCK_ABSTIME, EVENT, EVENT_CLOCK, EVENT_HANGUP, EVENT_READ, EVENT_WRITE, SUBSCRIPTION, event};
+use super::async_stream::Pending;
 use super::clock::ClockId;
 use super::descriptors::{Kind, OpenFile};
 use super::errno::{Done, Errno};
@@ -32,14 +33,22 @@ pub(super) fn poll_oneoff(caller: &mut Caller<'_>, input: u32, output: u32, coun
     caller.bytes(input, len)?;
     caller.charge(u64::from(count) * SUBSCRIPTION_PRICE)?;
 
-    let (state, memory) = WasiState::and_memory(caller)?;
-    let list = memory.get(input as usize..).and_then(|m| m.get(..len as usize)).ok_or(OutOfBounds)?;
     let began = Instant::now();
-    let mut waiting = Vec::with_capacity(count as usize);
-    for subscription in list.as_chunks().0 {
-        waiting.push(Waiting::new(state, subscription, began)?);
-    }
-    let events = happened(caller, &waiting, began)?;
+    let events = loop {
+        let (state, memory) = WasiState::and_memory(caller)?;
+        let list = memory.get(input as usize..).and_then(|m| m.get(..len as usize)).ok_or(OutOfBounds)?;
+        let mut waiting = Vec::with_capacity(count as usize);
+        for subscription in list.as_chunks().0 {
+            waiting.push(Waiting::new(state, subscription, began)?);
+        }
+        let events = happened(caller, &waiting, began)?;
+        if !events.is_empty() {
+            break events;
+        }
+        // A stream was worth another look.
+        caller.charge(u64::from(count) * SUBSCRIPTION_PRICE)?;
+        caller.check()?;
+    };
     let mut at = output;
     for event in &events {
         caller.write(at, event)?;
@@ -64,6 +73,8 @@ enum Until {
     Time(Duration),
     /// The other side is ready.
     Ready(Arc<HostStream>),
+    /// A stream of the caller's own is worth another look.
+    Look(Pending),
 }
 
 impl Until {
@@ -77,7 +88,7 @@ impl Until {
 }
 
 impl Waiting {
-    fn new(state: &WasiState, raw: &[u8; SUBSCRIPTION], began: Instant) -> Result<Self, Errno> {
+    fn new(state: &mut WasiState, raw: &[u8; SUBSCRIPTION], began: Instant) -> Result<Self, Errno> {
         let (userdata, tag) = (u64_at(raw, 0), u64_at(raw, 8).to_le_bytes()[0]);
         let until = match tag {
             EVENT_CLOCK => clock(state, raw, began)?,
@@ -97,7 +108,7 @@ impl Waiting {
         let (errno, bytes, flags) = match &self.until {
             Until::Known { errno, bytes, flags } => (*errno, *bytes, *flags),
             Until::Time(due) if *due <= passed => (None, 0, 0),
-            Until::Time(_) => return None,
+            Until::Time(_) | Until::Look(_) => return None,
             Until::Ready(stream) => {
                 let ready = answer(stream);
                 if ready.is_empty() {
@@ -136,16 +147,14 @@ fn clock(state: &WasiState, raw: &[u8; SUBSCRIPTION], began: Instant) -> Result<
     }))
 }
 
-fn stream(state: &WasiState, fd: u32, ty: u8) -> Result<Until, Errno> {
-    let host = |stream: &Arc<HostStream>| Ok(Until::Ready(stream.clone()));
+fn stream(state: &mut WasiState, fd: u32, ty: u8) -> Result<Until, Errno> {
+    let bytes = |left| Until::ready(left, if left == 0 { EVENT_HANGUP } else { 0 });
     match (&state.descriptors.get(fd)?.kind, ty) {
-        (Kind::Stdin, EVENT_READ) => match &state.stdin {
-            Input::Bytes { data, read } => {
-                let left = data.len().saturating_sub(*read) as u64;
-                Ok(Until::ready(left, if left == 0 { EVENT_HANGUP } else { 0 }))
-            }
-            Input::Host(stream) => host(stream),
-        },
+        (Kind::Stdin, EVENT_READ) => Ok(match &mut state.stdin {
+            Input::Bytes { data, read } => bytes(data.len().saturating_sub(*read) as u64),
+            Input::Host(stream) => Until::Ready(stream.clone()),
+            Input::Async(reader) => reader.peek().map_or_else(Until::Look, bytes),
+        }),
         (Kind::Stdout, EVENT_WRITE) => sink(&state.outputs[0]),
         (Kind::Stderr, EVENT_WRITE) => sink(&state.outputs[1]),
         (Kind::File(open), EVENT_READ) if open.readable => Ok(Until::ready(rest(open), 0)),
@@ -157,6 +166,7 @@ fn stream(state: &WasiState, fd: u32, ty: u8) -> Result<Until, Errno> {
 fn sink(sink: &Sink) -> Result<Until, Errno> {
     match sink {
         Sink::Host(stream) => Ok(Until::Ready(stream.clone())),
+        Sink::Async(writer) => Ok(writer.blocked().cloned().map_or_else(|| Until::ready(0, 0), Until::Look)),
         Sink::Discard | Sink::Capture(_) | Sink::Shared(_) => Ok(Until::ready(0, 0)),
     }
 }
@@ -220,13 +230,16 @@ fn happened(caller: &mut Caller<'_>, waiting: &[Waiting], began: Instant) -> Don
         WasiState::of(caller)?.clock.advance(u64::try_from(due.as_nanos()).unwrap_or(u64::MAX));
         return Ok(streams.events(waiting, due));
     }
-    sleep(caller, &mut streams.fds, first.and_then(|due| began.checked_add(due)))?;
+    let looks = waiting.iter().filter_map(|w| if let Until::Look(pending) = &w.until { Some(pending) } else { None });
+    let looks = looks.collect::<Vec<_>>();
+    sleep(caller, &mut streams.fds, &looks, first.and_then(|due| began.checked_add(due)))?;
     Ok(streams.events(waiting, began.elapsed()))
 }
 
-/// Waits until a stream is ready or `due` has come; without either, until the call ends.
-fn sleep(caller: &mut Caller<'_>, fds: &mut [PollFd<'_>], due: Option<Instant>) -> Done {
-    let over = || due.is_some_and(|t| Instant::now() >= t);
+/// Waits until a stream is ready or worth a look or `due` has come; without any, until the call ends. Where
+/// both the kernel and others are waited for, the others are seen a moment late.
+fn sleep(caller: &mut Caller<'_>, fds: &mut [PollFd<'_>], looks: &[&Pending], due: Option<Instant>) -> Done {
+    let over = || due.is_some_and(|t| Instant::now() >= t) || looks.iter().any(|pending| pending.is_over());
     if fds.is_empty() {
         let wake = due.map_or(Wake::Unpark, Wake::At);
         return Ok(caller.wait(wake, || over().then_some(()))?);

@@ -13,7 +13,8 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno as Os};
 
 use super::abi::FileType;
-use super::errno::Done;
+use super::async_stream::{NotReady, Pending, Reader, Writer};
+use super::errno::{Done, Errno, Failure};
 
 /// Longest wait in the kernel at a time. Deadlines are met exactly; this bounds how late a cancellation
 /// is seen.
@@ -168,6 +169,8 @@ pub(super) enum Input {
     },
     /// Something of the host's.
     Host(Arc<HostStream>),
+    /// A reader of the caller's own.
+    Async(Reader),
 }
 
 impl Input {
@@ -177,13 +180,13 @@ impl Input {
 
     pub(super) fn file_type(&self) -> FileType {
         match self {
-            Self::Bytes { .. } => FileType::Unknown,
+            Self::Bytes { .. } | Self::Async(_) => FileType::Unknown,
             Self::Host(stream) => stream.file_type(),
         }
     }
 
-    /// As [`HostStream::read`].
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Reads what is there, 0 at the end.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Blocked> {
         match self {
             Self::Bytes { data, read } => {
                 let rest = data.get(*read..).unwrap_or_default();
@@ -194,8 +197,55 @@ impl Input {
                 *read += n;
                 Ok(n)
             }
-            Self::Host(stream) => stream.read(buffer),
+            Self::Host(stream) => stream.read(buffer).map_err(|error| Blocked::by(error, stream)),
+            Self::Async(reader) => Ok(reader.read(buffer)?),
         }
+    }
+}
+
+/// Why a stream did not take or give anything.
+pub(super) enum Blocked {
+    /// It is not ready. This says what to wait for.
+    On(Waiting),
+    /// It failed.
+    Failed(Failure),
+}
+
+/// What a stream that is not ready waits for.
+pub(super) enum Waiting {
+    Host(Arc<HostStream>),
+    Async(Pending),
+}
+
+impl Blocked {
+    fn by(error: Os, stream: &Arc<HostStream>) -> Self {
+        if error == Os::AGAIN { Self::On(Waiting::Host(stream.clone())) } else { Self::Failed(error.into()) }
+    }
+
+    /// Waits until the stream is ready, while others have the guest's turn; if it cannot be waited for, or
+    /// `wait` is false, that is an error.
+    pub(super) fn wait(self, caller: &mut Caller<'_>, wait: bool) -> Done {
+        match self {
+            Self::Failed(failure) => Err(failure),
+            Self::On(_) if !wait => Err(Errno::Again.into()),
+            Self::On(Waiting::Host(stream)) => stream.wait(caller),
+            Self::On(Waiting::Async(pending)) => pending.wait(caller),
+        }
+    }
+}
+
+impl From<NotReady> for Blocked {
+    fn from(why: NotReady) -> Self {
+        match why {
+            NotReady::Pending(pending) => Self::On(Waiting::Async(pending)),
+            NotReady::Failed(errno) => Self::Failed(errno.into()),
+        }
+    }
+}
+
+impl From<std::io::Error> for Blocked {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -205,6 +255,7 @@ pub(super) enum Sink {
     Capture(Vec<u8>),
     Shared(Arc<Mutex<dyn Write + Send>>),
     Host(Arc<HostStream>),
+    Async(Writer),
 }
 
 impl Sink {
@@ -216,8 +267,8 @@ impl Sink {
         if let Self::Host(stream) = self { stream.file_type() } else { FileType::Unknown }
     }
 
-    /// Writes what fits of `slices`; [`Os::AGAIN`] (from a host stream alone) if nothing does.
-    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Done<usize> {
+    /// Writes what fits of `slices`.
+    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Blocked> {
         match self {
             Self::Discard => Ok(slices.iter().map(|s| s.len()).sum()),
             Self::Capture(bytes) => {
@@ -234,11 +285,16 @@ impl Sink {
                     }
                 }
             }
-            Self::Host(stream) => Ok(stream.write(slices)?),
+            Self::Host(stream) => stream.write(slices).map_err(|error| Blocked::by(error, stream)),
+            Self::Async(writer) => Ok(writer.write(slices)?),
         }
     }
 
-    pub(super) fn flush(&mut self) -> Done {
-        if let Self::Shared(writer) = self { Ok(writer.lock().flush()?) } else { Ok(()) }
+    pub(super) fn flush(&mut self) -> Result<(), Blocked> {
+        match self {
+            Self::Shared(writer) => Ok(writer.lock().flush()?),
+            Self::Async(writer) => Ok(writer.flush()?),
+            Self::Discard | Self::Capture(_) | Self::Host(_) => Ok(()),
+        }
     }
 }

@@ -125,6 +125,15 @@ pub fn link(from: &Dir, old: &str, to: &Dir, new: &str, terms: Terms<'_>) -> Res
     naming(terms.quota, || Ok(from.hard_link(old, to, new)?))
 }
 
+/// cap-std takes a file where a path ends in `/`; only directories are called so.
+pub fn rename(from: &Dir, old: &str, to: &Dir, new: &str) -> Result<(), Errno> {
+    let directory = old.ends_with('/') || new.ends_with('/');
+    if directory && stat(from, old.trim_end_matches('/'), FollowSymlinks::No)?.ty != FileType::Directory {
+        return Err(Errno::NotDirectory);
+    }
+    Ok(from.rename(old, to, new)?)
+}
+
 pub fn symlink(dir: &Dir, target: &str, path: &str, terms: Terms<'_>) -> Result<(), Errno> {
     naming(terms.quota, || Ok(dir.symlink(target, path)?))
 }

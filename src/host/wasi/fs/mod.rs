@@ -152,7 +152,7 @@ impl Dir {
     /// Moves `old` here to `new` in `to`.
     pub fn rename(&self, old: &str, to: &Self, new: &str, terms: Terms<'_>) -> Result<(), Errno> {
         match (self, to) {
-            (Self::Host(from), Self::Host(to)) => Ok(from.rename(old, to, new)?),
+            (Self::Host(from), Self::Host(to)) => host::rename(from, old, to, new),
             (Self::Volume(from), Self::Volume(to)) => from.rename(old, to, new, terms),
             _ => Err(Errno::CrossDevice),
         }
@@ -209,6 +209,12 @@ impl Dir {
     }
 }
 
+/// That `len` bytes from `at` are positions of a file: they are signed, as the kernel has it.
+fn within(at: Option<u64>, len: usize) -> Result<(), Errno> {
+    let end = at.unwrap_or(0).checked_add(len as u64);
+    if end.is_some_and(|end| end <= content::MAX_SIZE) { Ok(()) } else { Err(Errno::Invalid) }
+}
+
 impl File {
     pub fn stat(&self) -> Result<Stat, Errno> {
         either!(self, file => host file.stat(), volume file.stat())
@@ -221,11 +227,13 @@ impl File {
 
     /// Reads at `at`, or where the file stands, which it moves.
     pub fn read(&self, slices: &mut [IoSliceMut<'_>], at: Option<u64>) -> Result<usize, Errno> {
+        within(at, slices.iter().map(|s| s.len()).sum())?;
         either!(self, file => host file.read(slices, at), volume file.read(slices, at))
     }
 
     /// Writes at `at`, or where the file stands, which it moves; at the end if it appends.
     pub fn write(&self, slices: &[IoSlice<'_>], at: Option<u64>, terms: Terms<'_>) -> Result<usize, Errno> {
+        within(at, slices.iter().map(|s| s.len()).sum())?;
         either!(self, file => host file.write(slices, at, terms.quota), volume file.write(slices, at, terms))
     }
 

@@ -6,7 +6,7 @@ use super::super::abi::FileType;
 use super::super::errno::Errno;
 use super::content::Content;
 use super::tree::{At, Directory, Entry, Kind, NodeId, ROOT, Tree, entry_bytes};
-use super::walk::Place;
+use super::walk::{Last, Place};
 use super::{NewTime, NewTimes, OpenHow, host};
 
 /// Fuel for each step when a directory is moved and must not go beneath itself, and for each entry that is
@@ -52,14 +52,14 @@ impl Tree {
     }
 
     pub fn create_dir(&mut self, start: NodeId, path: &str, now: u64) -> Result<(), Errno> {
-        let place = self.walk(start, path, FollowSymlinks::No)?;
+        let place = self.walk(start, path, Last::Name)?;
         let (parent, name) = self.vacant(&place)?;
         let dir = Directory { parent: Some(parent), ..Directory::default() };
         self.create(parent, name, Kind::Dir(dir), now).map(|_| ())
     }
 
     pub fn symlink(&mut self, start: NodeId, target: &str, path: &str, now: u64) -> Result<(), Errno> {
-        let place = self.walk(start, path, FollowSymlinks::No)?;
+        let place = self.walk(start, path, Last::Name)?;
         let (parent, name) = self.vacant(&place)?;
         if place.slash {
             return Err(Errno::NotFound);
@@ -71,7 +71,7 @@ impl Tree {
     pub fn link(&mut self, from: NodeId, old: &str, to: NodeId, new: &str, now: u64) -> Result<(), Errno> {
         let source = self.walk(from, old, FollowSymlinks::No)?;
         let file = self.found(&source)?;
-        let place = self.walk(to, new, FollowSymlinks::No)?;
+        let place = self.walk(to, new, Last::Name)?;
         let (parent, name) = self.vacant(&place)?;
         match self.stat(file)?.ty {
             FileType::Directory => return Err(Errno::Permission),
@@ -154,12 +154,15 @@ impl Tree {
 
     /// Moves `old` to `new`, over what is there.
     pub fn rename(&mut self, from: NodeId, old: &str, to: NodeId, new: &str, now: u64) -> Result<(), Errno> {
-        let source = self.walk(from, old, FollowSymlinks::No)?;
-        let target = self.walk(to, new, FollowSymlinks::No)?;
+        let source = self.walk(from, old, Last::Name)?;
+        let target = self.walk(to, new, Last::Name)?;
         let (Some(old), Some(new)) = (&source.name, &target.name) else { return Err(Errno::Busy) };
         let moved = self.found(&source)?;
         let (from, to) = (self.parent(&source)?, self.parent(&target)?);
         let is_dir = self.stat(moved)?.ty == FileType::Directory;
+        if !is_dir && (source.slash || target.slash) {
+            return Err(Errno::NotDirectory);
+        }
         if is_dir && self.is_beneath(to, moved)? {
             return Err(Errno::Invalid);
         }
@@ -167,7 +170,6 @@ impl Tree {
             return Err(Errno::NotFound);
         }
         let replaced = match &target.found {
-            None if target.slash && !is_dir => return Err(Errno::NotDirectory),
             None => None,
             Some(at) => {
                 let there = self.stat_at(at)?;
@@ -175,13 +177,16 @@ impl Tree {
                 if matches!(at, At::Node(id) if *id == moved) || there.inode == self.stat(moved)?.inode {
                     return Ok(());
                 }
+                let id = self.found(&target)?;
+                if there_is_dir && self.is_beneath(from, id)? {
+                    return Err(Errno::NotEmpty);
+                }
                 if is_dir && !there_is_dir {
                     return Err(Errno::NotDirectory);
                 }
                 if !is_dir && there_is_dir {
                     return Err(Errno::IsDirectory);
                 }
-                let id = self.found(&target)?;
                 if is_dir {
                     self.empty(id)?;
                 }

@@ -181,9 +181,6 @@ impl Handle {
 
     pub fn read(&self, slices: &mut [IoSliceMut<'_>], at: Option<u64>) -> Result<usize, Errno> {
         let from = at.unwrap_or_else(|| self.position.load(Relaxed));
-        if from > MAX_SIZE {
-            return Err(Errno::Invalid);
-        }
         let n = self.content(|content| content.read(from, slices))?;
         if at.is_none() {
             self.position.store(from + n as u64, Relaxed);
@@ -192,9 +189,6 @@ impl Handle {
     }
 
     pub fn write(&self, slices: &[IoSlice<'_>], at: Option<u64>, terms: Terms<'_>) -> Result<usize, Errno> {
-        if at.is_some_and(|at| at > MAX_SIZE) {
-            return Err(Errno::Invalid);
-        }
         if slices.iter().all(|slice| slice.is_empty()) {
             return Ok(0);
         }

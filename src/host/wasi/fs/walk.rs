@@ -31,9 +31,27 @@ pub struct Place {
     pub slash: bool,
 }
 
+/// What the last name of a path means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// What a link there leads to.
+    Followed,
+    /// What is there, which is a directory if the path ends in `/`.
+    Itself,
+    /// The name: something is to be made, moved or removed.
+    Name,
+}
+
+impl From<FollowSymlinks> for Last {
+    fn from(follow: FollowSymlinks) -> Self {
+        if follow == FollowSymlinks::Yes { Self::Followed } else { Self::Itself }
+    }
+}
+
 impl Tree {
     /// Walks `path` from the directory `start`.
-    pub fn walk(&self, start: NodeId, path: &str, follow: FollowSymlinks) -> Result<Place, Errno> {
+    pub fn walk(&self, start: NodeId, path: &str, meant: impl Into<Last>) -> Result<Place, Errno> {
+        let meant = meant.into();
         let mut dirs = vec![At::Node(start)];
         let (mut rest, mut at) = (path.to_owned(), 0);
         let (mut links, mut link_bytes, mut owed) = (0, 0, 0);
@@ -63,7 +81,7 @@ impl Tree {
                     match (ty, found) {
                         (None, None) if !last => break Err(Errno::NotFound),
                         (Some(FileType::SymbolicLink), Some(link))
-                            if !last || slash || follow == FollowSymlinks::Yes =>
+                            if !last || meant == Last::Followed || slash && meant == Last::Itself =>
                         {
                             let target = match self.target(&link) {
                                 Ok(target) => target,
@@ -85,7 +103,7 @@ impl Tree {
                             continue;
                         }
                         (Some(FileType::Directory), Some(dir)) if !last => dirs.push(dir),
-                        (Some(ty), Some(_)) if ty != FileType::Directory && (!last || slash) => {
+                        (Some(ty), Some(_)) if ty != FileType::Directory && (!last || slash && meant != Last::Name) => {
                             break Err(Errno::NotDirectory);
                         }
                         (_, found) => break Ok(Place { dirs, name: Some(name.into()), found, slash }),

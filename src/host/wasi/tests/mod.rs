@@ -2,6 +2,7 @@
 
 mod backings;
 mod basics;
+mod differential;
 mod directories;
 mod escapes;
 mod files;
