@@ -106,9 +106,9 @@ macro_rules! either {
     };
 }
 
-/// A path that ends in `/` means what a link leads to, whatever was asked for.
+/// A path that ends in `/` or `/.` means what a link leads to, whatever was asked for.
 fn beyond(path: &str, follow: FollowSymlinks) -> FollowSymlinks {
-    if path.ends_with('/') { FollowSymlinks::Yes } else { follow }
+    if path.ends_with('/') || path.ends_with("/.") { FollowSymlinks::Yes } else { follow }
 }
 
 impl Dir {

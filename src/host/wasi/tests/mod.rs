@@ -8,6 +8,7 @@ mod escapes;
 mod files;
 mod hostile;
 mod polling;
+mod quotas;
 mod special;
 mod streams;
 
@@ -57,7 +58,10 @@ impl Guest {
     }
 
     fn with_budget(config: WasiConfig, budget: &CallBudget) -> Self {
-        let state = GuestState::with_wasi(config.build().expect("a good configuration"));
+        Self::of(GuestState::with_wasi(config.build().expect("a good configuration")), budget)
+    }
+
+    fn of(state: GuestState, budget: &CallBudget) -> Self {
         let mut context = StoreContext::new(StoreLimits::default(), Box::new(state));
         let counter = context.meter.begin(budget);
         Self { context, memory: vec![0; MEMORY], counter, fuel: budget.fuel }
