@@ -6,7 +6,7 @@ use super::*;
 
 /// What a directory can stand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Backing {
+pub(super) enum Backing {
     Host,
     Memory,
     /// Over an empty directory.
@@ -16,7 +16,7 @@ enum Backing {
 const ALL: [Backing; 3] = [Backing::Host, Backing::Memory, Backing::Overlay];
 
 /// Runs `test` with a guest that has an empty directory as its descriptor 3, on each backing.
-fn on_each(limits: WasiLimits, mut test: impl FnMut(&mut Guest, Backing)) {
+pub(super) fn on_each(limits: WasiLimits, mut test: impl FnMut(&mut Guest, Backing)) {
     for backing in ALL {
         let dir = tempfile::tempdir().expect("a directory");
         let preopen = match backing {
@@ -38,46 +38,46 @@ fn each(test: impl FnMut(&mut Guest, Backing)) {
 }
 
 impl Guest {
-    fn make(&mut self, path: &str, bytes: &[u8]) {
+    pub(super) fn make(&mut self, path: &str, bytes: &[u8]) {
         let fd = self.open(path, O_CREAT, WRITE).expect("made");
         assert_eq!(self.write(fd, bytes), Ok(bytes.len() as u32));
         self.close(fd);
     }
 
-    fn close(&mut self, fd: u32) {
+    pub(super) fn close(&mut self, fd: u32) {
         assert_eq!(self.call("fd_close", args![fd]), Ok(()));
     }
 
-    fn contents(&mut self, path: &str) -> Result<Vec<u8>, Errno> {
+    pub(super) fn contents(&mut self, path: &str) -> Result<Vec<u8>, Errno> {
         let fd = self.open(path, 0, READ)?;
         let bytes = self.read(fd, 0x10000);
         self.close(fd);
         bytes
     }
 
-    fn rename(&mut self, old: &str, new: &str) -> Answer {
+    pub(super) fn rename(&mut self, old: &str, new: &str) -> Answer {
         let (old, new) = (self.path(old), self.path2(new));
         self.call("path_rename", args![3_u32, PATH, old, 3_u32, PATH2, new])
     }
 
-    fn link(&mut self, old: &str, new: &str) -> Answer {
+    pub(super) fn link(&mut self, old: &str, new: &str) -> Answer {
         let (old, new) = (self.path(old), self.path2(new));
         self.call("path_link", args![3_u32, 0_u32, PATH, old, 3_u32, PATH2, new])
     }
 
-    fn symlink(&mut self, target: &str, path: &str) -> Answer {
+    pub(super) fn symlink(&mut self, target: &str, path: &str) -> Answer {
         let (target, path) = (self.path(target), self.path2(path));
         self.call("path_symlink", args![PATH, target, 3_u32, PATH2, path])
     }
 
     /// Inode, type, links, size.
-    fn stat(&mut self, path: &str, follow: u32) -> Result<(u64, u8, u64, u64), Errno> {
+    pub(super) fn stat(&mut self, path: &str, follow: u32) -> Result<(u64, u8, u64, u64), Errno> {
         let len = self.path(path);
         self.call("path_filestat_get", args![3_u32, follow, PATH, len, OUT])?;
         Ok((self.u64_at(OUT + 8), self.get(OUT + 16, 1)[0], self.u64_at(OUT + 24), self.u64_at(OUT + 32)))
     }
 
-    fn names(&mut self, path: &str) -> Vec<String> {
+    pub(super) fn names(&mut self, path: &str) -> Vec<String> {
         let fd = self.open(path, O_DIRECTORY, READ).expect("open");
         let (mut names, mut at) = (Vec::new(), 0);
         assert_eq!(self.call("fd_readdir", args![fd, DATA, 0x8000_u32, 0_u64, OUT]), Ok(()));

@@ -7,8 +7,10 @@ mod directories;
 mod escapes;
 mod files;
 mod hostile;
+mod overlay;
 mod polling;
 mod quotas;
+mod sizes;
 mod special;
 mod streams;
 
