@@ -16,7 +16,7 @@ use super::*;
 const MS: u64 = 1_000_000;
 
 /// A subscription to a clock.
-fn clock(userdata: u64, id: u32, timeout: u64, flags: u16) -> [u8; 48] {
+pub(super) fn clock(userdata: u64, id: u32, timeout: u64, flags: u16) -> [u8; 48] {
     let mut raw = [0; 48];
     raw[..8].copy_from_slice(&userdata.to_le_bytes());
     raw[16..20].copy_from_slice(&id.to_le_bytes());
@@ -26,7 +26,7 @@ fn clock(userdata: u64, id: u32, timeout: u64, flags: u16) -> [u8; 48] {
 }
 
 /// A subscription to a descriptor; `ty` is 1 to read, 2 to write.
-fn fd(userdata: u64, ty: u8, fd: u32) -> [u8; 48] {
+pub(super) fn fd(userdata: u64, ty: u8, fd: u32) -> [u8; 48] {
     let mut raw = [0; 48];
     raw[..8].copy_from_slice(&userdata.to_le_bytes());
     raw[8] = ty;
@@ -35,9 +35,9 @@ fn fd(userdata: u64, ty: u8, fd: u32) -> [u8; 48] {
 }
 
 /// One event: userdata, error, type, bytes, flags.
-type Event = (u64, u16, u8, u64, u16);
+pub(super) type Event = (u64, u16, u8, u64, u16);
 
-fn try_poll(guest: &mut Guest, subscriptions: &[[u8; 48]]) -> Result<Result<Vec<Event>, Errno>, HostError> {
+pub(super) fn try_poll(guest: &mut Guest, subscriptions: &[[u8; 48]]) -> Result<Result<Vec<Event>, Errno>, HostError> {
     guest.put(DATA, &subscriptions.concat());
     let answer = guest.try_call("poll_oneoff", args![DATA, PATH2, subscriptions.len() as u32, OUT])?;
     let half = |bytes: &[u8]| u16::from_le_bytes([bytes[0], bytes[1]]);
@@ -49,7 +49,7 @@ fn try_poll(guest: &mut Guest, subscriptions: &[[u8; 48]]) -> Result<Result<Vec<
     Ok(answer.map(|()| events.collect()))
 }
 
-fn poll(guest: &mut Guest, subscriptions: &[[u8; 48]]) -> Result<Vec<Event>, Errno> {
+pub(super) fn poll(guest: &mut Guest, subscriptions: &[[u8; 48]]) -> Result<Vec<Event>, Errno> {
     try_poll(guest, subscriptions).expect("the guest goes on")
 }
 
