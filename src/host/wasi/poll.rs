@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use cofferdam_engine::{Caller, OutOfBounds, Wake};
 use rustix::event::{PollFd, PollFlags};
 
-use super::abi::{CLOCK_ABSTIME, EVENT, EVENT_CLOCK, EVENT_HANGUP, EVENT_READ, EVENT_WRITE, SUBSCRIPTION, event};
+use super::abi::{
+    CLOCK_ABSTIME, EVENT, EVENT_CLOCK, EVENT_HANGUP, EVENT_READ, EVENT_WRITE, SUBSCRIPTION, event, rights,
+};
 use super::async_stream::Pending;
 use super::clock::ClockId;
 use super::descriptors::{Kind, OpenFile};
@@ -149,7 +151,9 @@ fn clock(state: &WasiState, raw: &[u8; SUBSCRIPTION], began: Instant) -> Result<
 
 fn stream(state: &mut WasiState, fd: u32, ty: u8) -> Result<Until, Errno> {
     let bytes = |left| Until::ready(left, if left == 0 { EVENT_HANGUP } else { 0 });
-    match (&state.descriptors.get(fd)?.kind, ty) {
+    let descriptor = state.descriptors.get(fd)?;
+    descriptor.allows(rights::POLL_FD_READWRITE)?;
+    match (&descriptor.kind, ty) {
         (Kind::Stdin, EVENT_READ) => Ok(match &mut state.stdin {
             Input::Bytes { data, read } => bytes(data.len().saturating_sub(*read) as u64),
             Input::Host(stream) => Until::Ready(stream.clone()),

@@ -12,6 +12,7 @@ mod overlay;
 mod polling;
 mod quotas;
 mod sizes;
+mod rights;
 mod special;
 mod streams;
 
@@ -224,6 +225,7 @@ fn errno(code: i32) -> Errno {
         NotImplemented,
         NotDirectory,
         NotEmpty,
+        NotSocket,
         NotSupported,
         NoSuchDevice,
         Overflow,
@@ -235,6 +237,7 @@ fn errno(code: i32) -> Errno {
         TimedOut,
         TextBusy,
         CrossDevice,
+        NotCapable,
     ];
     all.into_iter().find(|e| *e as i32 == code).unwrap_or_else(|| panic!("{code} is no error number"))
 }
