@@ -96,6 +96,8 @@ impl Wish {
             Err(Errno::NotFound) if self.create && self.access == Access::ReadOnly => {
                 return Err(Errno::ReadOnly.into());
             }
+            // Only a directory may be called so, and this makes none.
+            Err(Errno::NotFound) if self.create && path.ends_with('/') => return Err(Errno::IsDirectory.into()),
             Err(Errno::NotFound) if self.create => return self.open_file(dir, path, true, terms),
             Err(errno) => return Err(errno.into()),
         };

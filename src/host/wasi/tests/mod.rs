@@ -13,6 +13,7 @@ mod polling;
 mod quotas;
 mod sizes;
 mod rights;
+mod slashes;
 mod special;
 mod streams;
 
