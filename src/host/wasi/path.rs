@@ -8,7 +8,7 @@
 use cap_fs_ext::FollowSymlinks;
 use cofferdam_engine::Caller;
 
-use super::abi::{FileType, LOOKUP_FOLLOW, filestat};
+use super::abi::{LOOKUP_FOLLOW, filestat};
 use super::errno::{Done, Errno};
 use super::fd::new_times;
 use super::fs::{Dir, Terms};
@@ -52,10 +52,6 @@ pub(super) fn path_rename(
     let old = read_path(caller, old_ptr, old_len)?;
     let new = read_path(caller, new_ptr, new_len)?;
     let (from, to, terms) = changing_both(caller, old_fd, new_fd)?;
-    // Only a directory may be called so.
-    if new.ends_with('/') && from.stat(&old, FollowSymlinks::No)?.ty != FileType::Directory {
-        return Err(Errno::NotDirectory.into());
-    }
     Ok(from.rename(&old, to, &new, terms)?)
 }
 

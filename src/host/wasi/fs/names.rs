@@ -60,6 +60,11 @@ impl Tree {
 
     pub fn symlink(&mut self, start: NodeId, target: &str, path: &str, now: u64) -> Result<(), Errno> {
         let place = self.walk(start, path, Last::Name)?;
+        if let (true, Some(at)) = (place.slash, &place.found)
+            && self.stat_at(at)?.ty != FileType::Directory
+        {
+            return Err(Errno::NotDirectory);
+        }
         let (parent, name) = self.vacant(&place)?;
         if place.slash {
             return Err(Errno::NotFound);

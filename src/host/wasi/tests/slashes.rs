@@ -75,3 +75,21 @@ fn a_file_with_a_slash_behind_it_is_not_there() {
         }
     });
 }
+
+#[test]
+fn a_symbolic_link_is_not_made_under_the_name_of_a_directory() {
+    each(|guest| {
+        guest.open("file", O_CREAT, WRITE).unwrap();
+        guest.on_path("path_create_directory", "dir").unwrap();
+        for (path, errno) in [
+            ("new/", Errno::NotFound),
+            ("file/", Errno::NotDirectory),
+            ("file", Errno::Exists),
+            ("dir/", Errno::Exists),
+            ("dir", Errno::Exists),
+        ] {
+            let (target, link) = (guest.path("target"), guest.path2(path));
+            assert_eq!(guest.call("path_symlink", args![PATH, target, 3, PATH2, link]), Err(errno), "{path}");
+        }
+    });
+}
