@@ -351,3 +351,78 @@ fn what_a_guest_wrote_is_escaped_in_messages() {
     assert_eq!(output.status.code(), Some(120), "{}", err(&output));
     assert!(!output.stderr.contains(&0x1b), "{}", err(&output));
 }
+
+/// Makes the file `out` in descriptor 3, writes 64 KiB to it and exits with the error number of what failed;
+/// so long as `times` says it does so again with another descriptor.
+fn writer(times: u32) -> tempfile::NamedTempFile {
+    wat(&format!(
+        r#"(module
+          (import "wasi_snapshot_preview1" "path_open"
+            (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+          (memory (export "memory") 2)
+          (data (i32.const 0) "out")
+          (data (i32.const 16) "\00\00\01\00\00\00\01\00")
+          (func $check (param $errno i32)
+            (if (local.get $errno) (then (call $exit (local.get $errno)))))
+          (func (export "_start") (local $n i32)
+            (loop $again
+              (call $check (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 3) (i32.const 1)
+                (i64.const 0x42) (i64.const 0) (i32.const 0) (i32.const 32)))
+              (call $check (call $write (i32.load (i32.const 32)) (i32.const 16) (i32.const 1) (i32.const 36)))
+              (local.set $n (i32.add (local.get $n) (i32.const 1)))
+              (br_if $again (i32.lt_u (local.get $n) (i32.const {times}))))))"#
+    ))
+}
+
+#[test]
+fn overlays_and_memory_leave_the_host_as_it_was() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let module = writer(1);
+    let host = dir.path().display();
+    for grant in [format!("--dir={host}:/data:overlay"), "--tmpfs=/data".to_owned()] {
+        let output = run(&[&grant, "--json"], module.path(), &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        assert!(json(&output)["scratch_bytes"].as_u64() > Some(65_536));
+        assert_eq!(std::fs::read_dir(dir.path()).expect("there").count(), 0);
+    }
+    let output = run(&[&format!("--dir={host}:/data"), "--json"], module.path(), &[]);
+    assert_eq!((output.status.code(), json(&output)["disk_bytes"].as_u64()), (Some(0), Some(65_536 + 4_096)));
+    assert_eq!(std::fs::metadata(dir.path().join("out")).expect("there").len(), 65_536);
+}
+
+#[test]
+fn a_guest_that_fills_its_files_is_told_and_so_is_the_user() {
+    const ENOSPC: i32 = 51;
+    let dir = tempfile::tempdir().expect("a directory");
+    let grant = format!("--dir={}:/data", dir.path().display());
+    for (grant, flag) in [(&*grant, "--disk"), ("--tmpfs=/data", "--scratch")] {
+        let output = run(&[grant, flag, "100KiB"], writer(3).path(), &[]);
+        // In memory the same file is written three times over; on the disk each time counts.
+        let wanted = if flag == "--disk" { ENOSPC } else { 0 };
+        assert_eq!(output.status.code(), Some(wanted), "{}", err(&output));
+        let output = run(&[grant, flag, "10KiB"], writer(2).path(), &[]);
+        assert!(err(&output).contains(flag) && err(&output).contains("10.0 KiB"), "{}", err(&output));
+    }
+}
+
+#[test]
+fn running_out_of_the_processs_own_descriptors_is_an_error_number() {
+    const EMFILE: i32 = 33;
+    let dir = tempfile::tempdir().expect("a directory");
+    let (grant, module) = (format!("{}:/data", dir.path().display()), writer(500));
+    let limited = |open_files: &str, grant: &[&str]| {
+        let line = "ulimit -n 100; exec \"$0\" \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", line, env!("CARGO_BIN_EXE_cofferdam"), "run", "--open-files", open_files]).args(grant);
+        command.arg(module.path()).output().expect("the shell starts")
+    };
+    let output = limited("10k", &["--dir", &grant]);
+    assert_eq!(output.status.code(), Some(EMFILE), "{}", err(&output));
+    // Files in memory need none of them; the guest's own cap holds all the same.
+    let output = limited("10k", &["--tmpfs", "/data"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let output = limited("400", &["--tmpfs", "/data"]);
+    assert_eq!(output.status.code(), Some(EMFILE), "{}", err(&output));
+}

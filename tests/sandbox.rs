@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cofferdam::host::wasi::WasiConfig;
+use cofferdam::host::wasi::{Output, Stdin, WasiConfig};
 use cofferdam::policy::{Determinism, Fuel, Grants, Level, Limits, MemoryBytes, SecurityPolicy};
 use cofferdam::sandbox::{CallOptions, CallRefusal, ImportRefusal, LoadError, ResourceConfig, Resources};
 use cofferdam::{
@@ -453,5 +453,102 @@ fn a_module_is_compiled_once_however_many_ask() {
         let binary = wat::parse_str(KERNEL).expect("it is good");
         sandbox.load(&binary).expect("it is good");
         assert_eq!(sandbox.resources().cache().len(), 1);
+    }
+}
+
+/// Copies stdin to stdout until there is no more.
+const CAT: &str = r#"(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 3)
+  (func (export "_start")
+    (block $done (loop $again
+      (i32.store (i32.const 0) (i32.const 65536))
+      (i32.store (i32.const 4) (i32.const 65536))
+      (br_if $done (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (br_if $done (i32.eqz (i32.load (i32.const 8))))
+      (i32.store (i32.const 4) (i32.load (i32.const 8)))
+      (loop $more
+        (br_if $done (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))
+        (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.load (i32.const 12))))
+        (i32.store (i32.const 4) (i32.sub (i32.load (i32.const 4)) (i32.load (i32.const 12))))
+        (br_if $more (i32.load (i32.const 4))))
+      (br $again)))))"#;
+
+fn cat(sandbox: &Sandbox, stdin: Stdin, stdout: Output) -> Guest {
+    let module = sandbox.load(CAT.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
+    let wasi = WasiConfig { stdin, stdout, ..WasiConfig::default() }.build().expect("a good configuration");
+    sandbox.guest(&module, GuestState::with_wasi(wasi)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_on_one_processor_feed_each_other_through_streams() {
+    for (engine, mode) in matrix() {
+        let resources = Resources::new(&ResourceConfig { run_permits: 1, ..ResourceConfig::default() });
+        let policy = SecurityPolicy::standard().fuel_mode(mode).limits(Limits::tool()).grants(Grants::wasi());
+        let sandbox = Sandbox::builder(engine).policy(policy).resources(resources).build().expect("it can enforce it");
+        let (mut ours, theirs) = tokio::io::duplex(64);
+        let (middle_in, middle_out) = tokio::io::duplex(100);
+        let (end_in, mut end_out) = tokio::io::duplex(50);
+        let first = cat(&sandbox, Stdin::stream(theirs), Output::stream(middle_in));
+        let second = cat(&sandbox, Stdin::stream(middle_out), Output::stream(end_in));
+        // The second waits for the first, and has given its turn away meanwhile.
+        let options = CallOptions::default;
+        let second = tokio::spawn(second.call_async("_start".into(), vec![], options()));
+        let first = tokio::spawn(async move {
+            let (guest, report) = first.call_async("_start".into(), vec![], options()).await.expect("it is not busy");
+            drop(guest);
+            report
+        });
+        let bytes = (0..100_000_u32).map(|i| (i % 251) as u8).collect::<Vec<_>>();
+        let sent = bytes.clone();
+        tokio::spawn(async move {
+            use tokio::io::AsyncWriteExt as _;
+            ours.write_all(&sent).await.expect("it is read");
+        });
+        let received = tokio::spawn(async move {
+            use tokio::io::AsyncReadExt as _;
+            let mut all = Vec::new();
+            end_out.read_to_end(&mut all).await.expect("it is written");
+            all
+        });
+        assert!(matches!(first.await.expect("no panic").outcome, Outcome::Completed { .. }));
+        let (guest, report) = second.await.expect("no panic").expect("it is not busy");
+        assert!(matches!(report.outcome, Outcome::Completed { .. }), "{:?}", report.outcome);
+        drop(guest);
+        assert!(received.await.expect("no panic") == bytes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_driven_on_the_callers_runtime() {
+    /// Needs a runtime's timer, and says one byte three times.
+    struct Ticking(u8, Option<std::pin::Pin<Box<tokio::time::Sleep>>>);
+    impl tokio::io::AsyncRead for Ticking {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+            buf: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            if self.0 == 3 {
+                return std::task::Poll::Ready(Ok(()));
+            }
+            let sleep = self.1.get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_millis(1))));
+            std::task::ready!(sleep.as_mut().poll(context));
+            self.1 = None;
+            self.0 += 1;
+            buf.put_slice(b"!");
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+    for (engine, mode) in matrix() {
+        let policy = SecurityPolicy::standard().fuel_mode(mode).limits(Limits::tool()).grants(Grants::wasi());
+        let sandbox = Sandbox::builder(engine).policy(policy).build().expect("it can enforce it");
+        let guest = cat(&sandbox, Stdin::stream(Ticking(0, None)), Output::Capture);
+        let called = guest.call_async("_start".into(), vec![], CallOptions::default()).await;
+        let (mut guest, report) = called.expect("it is not busy");
+        assert!(matches!(report.outcome, Outcome::Completed { .. }), "{:?}", report.outcome);
+        let state = guest.state().and_then(|state| state.wasi.as_ref());
+        assert_eq!(state.expect("it is given").stdout_bytes(), b"!!!");
     }
 }
