@@ -29,17 +29,19 @@
 //! | [`policy`] | what a guest may do: levels, limits, grants, determinism |
 //! | [`sandbox`] | one guest: load, instantiate, call, report |
 //! | [`host`] | what a guest may call: WASI preview 1 |
+//! | [`cache`] | compiled modules, kept in memory, on disk and in files |
 //! | [`engines`] | the engines of this build |
 #![forbid(unsafe_code)]
 
+pub mod cache;
 pub mod engines;
 pub mod host;
 pub mod policy;
 pub mod sandbox;
 
 pub use cofferdam_engine::{
-    Caller, CancelHandle, Engine, EngineDescriptor, FeatureSet, FuelMode, FuncType, HostError, HostFunc, Imports,
-    Limit, Proposal, Trap, TrapKind, ValType, Value,
+    ArtefactKey, Caller, CancelHandle, Engine, EngineDescriptor, FeatureSet, FuelMode, FuncType, HostError, HostFunc,
+    Imports, Limit, Proposal, Trap, TrapKind, ValType, Value,
 };
 pub use host::GuestState;
 pub use policy::SecurityPolicy;

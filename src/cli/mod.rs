@@ -1,6 +1,7 @@
 //! The command: reads options, asks the library, says what came of it. Nothing here decides anything
 //! about a guest; it only turns words into policy and outcomes into words.
 
+mod cache;
 mod engines;
 mod report;
 mod run;
@@ -22,6 +23,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Cache(cache::Cache),
     Engines(engines::Engines),
 }
 
@@ -30,6 +32,7 @@ impl Cli {
     pub fn execute(&self) -> anyhow::Result<u8> {
         match &self.command {
             Command::Run(run) => run.execute(),
+            Command::Cache(cache) => cache.execute(),
             Command::Engines(engines) => engines.execute(),
         }
     }

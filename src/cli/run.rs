@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use cofferdam::cache::bundle;
 use cofferdam::host::wasi::{Output, Preopen, Stdin, WasiConfig, WasiLimits};
 use cofferdam::policy::{Determinism, Fuel, Grants, Level, Limits, MemoryBytes, SecurityPolicy, UnknownImports};
 use cofferdam::sandbox::{COMMAND, Module};
@@ -12,6 +13,7 @@ use cofferdam::{FuelMode, GuestState, Proposal, Sandbox, Value, engines};
 use cofferdam_engine::ExternType;
 use cofferdam_prepare::ModuleLimits;
 
+use super::cache::{CacheArgs, trusted};
 use super::report::{Context, Ending};
 use super::say::{print, say};
 use super::units::{self, Timeout};
@@ -105,6 +107,13 @@ pub struct Run {
     /// Raise or lower what a module may declare: NAME=COUNT, such as nesting=10k. May be repeated.
     #[arg(long, value_name = "NAME=COUNT", value_parser = units::module_limit, help_heading = "Limits")]
     pub module_limit: Vec<(String, u64)>,
+
+    #[command(flatten)]
+    pub cache: CacheArgs,
+
+    /// Trust the machine code in a compiled module that the key in this file sealed. May be repeated.
+    #[arg(long, value_name = "FILE", help_heading = "Cache")]
+    pub trust_key: Vec<PathBuf>,
 
     /// Make the run repeatable: virtual clock, randomness from SEED, canonical NaNs.
     #[arg(long, value_name = "SEED")]
@@ -231,7 +240,7 @@ impl Run {
         engine.descriptor().id.clone_into(&mut context.engine);
         let policy = self.policy()?;
         let bytes = read_module(&self.module, policy.module_limits.module_bytes)?;
-        let sandbox = Sandbox::builder(engine).policy(policy).build()?;
+        let sandbox = Sandbox::builder(engine).policy(policy).resources(self.cache.resources()).build()?;
         self.run(&sandbox, &bytes, context, line_is_open)
     }
 
@@ -242,8 +251,17 @@ impl Run {
         context: &mut Context,
         line_is_open: &mut bool,
     ) -> anyhow::Result<Ending> {
-        let module = match sandbox.load(bytes) {
-            Ok(module) => module,
+        let loaded = if bundle::is_bundle(bytes) {
+            sandbox.load_compiled(bytes, &trusted(sandbox.resources(), &self.trust_key)?)
+        } else {
+            sandbox.load(bytes).map(|module| (module, None))
+        };
+        let module = match loaded {
+            Ok((module, None)) => module,
+            Ok((module, Some(problem))) => {
+                tracing::warn!("the machine code in {} is not used: {problem}", self.module.display());
+                module
+            }
             Err(error) => return Ok(Ending::not_loaded(&error)),
         };
         context.module = Some(module.prepared().hash());
@@ -278,13 +296,18 @@ impl Run {
     }
 }
 
-/// Reads at most one byte more than a module may have, so that an endless file is refused like a large one.
-fn read_module(path: &Path, cap: u64) -> anyhow::Result<Vec<u8>> {
+/// Reads at most one byte more than a module (or a compiled one, which says so in its first bytes) may have, so
+/// that an endless file is refused like a large one.
+pub fn read_module(path: &Path, cap: u64) -> anyhow::Result<Vec<u8>> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     anyhow::ensure!(!file.metadata()?.is_dir(), "{} is a directory, not a module", path.display());
     let mut bytes = Vec::new();
-    file.take(cap.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let mut read = |most: u64| {
+        let done = (&file).take(most).read_to_end(&mut bytes);
+        done.with_context(|| format!("cannot read {}", path.display())).map(|_| bundle::is_bundle(&bytes))
+    };
+    let start = bundle::MAGIC.len() as u64;
+    let cap = if read(start)? { bundle::MOST_BYTES } else { cap };
+    read(cap.saturating_add(1).saturating_sub(start))?;
     Ok(bytes)
 }

@@ -12,15 +12,15 @@ mod workers;
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    AccessError, Engine, EngineFault, Extern, ExternType, Import, Imports, InstantiateError, MemoryType, Store,
-    TableType, ValType, Value,
+    AccessError, ArtefactKey, Engine, EngineFault, Extern, ExternType, Import, Imports, InstantiateError, MemoryType,
+    Store, TableType, ValType, Value,
 };
 
 use crate::host::{GuestState, wasi};
 use crate::policy::{CannotEnforce, Limits, SecurityPolicy};
 
 pub use guest::{COMMAND, CallOptions, Guest, NotRun};
-pub use load::{ImportRefusal, LoadError, Module, ModuleCache, Printable};
+pub use load::{ImportRefusal, LoadError, Module, Printable};
 pub use outcome::{CallRefusal, Outcome, Receipt, Report};
 pub use permits::{Permit, RunPermits};
 pub use resources::{HostMemorySpent, ResourceConfig, Resources};
@@ -134,7 +134,40 @@ impl Sandbox {
     /// # Errors
     /// What is wrong with it, what the policy does not allow, or the engine's failure.
     pub fn load(&self, module: &[u8]) -> Result<Module, LoadError> {
-        load::load(&*self.engine, &self.policy, &self.host, &self.resources.cache, module)
+        self.loader().load(module)
+    }
+
+    /// Compiles a module and puts it, with its code sealed by `key`, into one file to be kept or shipped; see
+    /// [`bundle`](crate::cache::bundle).
+    ///
+    /// # Errors
+    /// As [`Sandbox::load`].
+    pub fn compile(&self, module: &[u8], key: &ArtefactKey) -> Result<Vec<u8>, LoadError> {
+        self.loader().bundle(module, key)
+    }
+
+    /// Loads what [`Sandbox::compile`] made. Its code is taken only if a key of `trusted` sealed it and it was
+    /// made for the same engine, processor and policy. Otherwise the module in it is compiled like any other,
+    /// and the second value says why.
+    ///
+    /// # Errors
+    /// As [`Sandbox::load`].
+    pub fn load_compiled(
+        &self,
+        file: &[u8],
+        trusted: &[ArtefactKey],
+    ) -> Result<(Module, Option<&'static str>), LoadError> {
+        self.loader().load_bundle(file, trusted)
+    }
+
+    fn loader(&self) -> load::Loader<'_> {
+        load::Loader {
+            engine: &*self.engine,
+            policy: &self.policy,
+            host: &self.host,
+            cache: &self.resources.cache,
+            disk: self.resources.disk.as_deref(),
+        }
     }
 
     /// Makes a guest: a store of its own with one instance of `module`. No guest code runs yet.

@@ -12,7 +12,6 @@
 //! What a module is and may be ([`PreparedModule`], [`FeatureSet`] …) comes from `cofferdam-prepare`.
 #![forbid(unsafe_code)]
 
-mod artefact;
 mod descriptor;
 mod engine;
 mod host;
@@ -22,7 +21,6 @@ pub mod mock;
 mod outcome;
 mod value;
 
-pub use artefact::{ArtefactKey, Unverified, VerifiedArtefact};
 pub use descriptor::{Capabilities, EngineDescriptor};
 pub use engine::{AccessError, CompiledModule, Engine, Store};
 pub use host::{
@@ -36,6 +34,6 @@ pub use outcome::{
 pub use value::{Extern, FuncHandle, GlobalHandle, InstanceId, MemoryHandle, StoreId, TableHandle, Value};
 
 pub use cofferdam_prepare::{
-    ExportType, ExternType, FeatureSet, FuelMode, FuncType, GlobalType, ImportType, MemoryType, ModuleHash, Place,
-    PreparedModule, Proposal, TableType, ValType,
+    ArtefactKey, ExportType, ExternType, FeatureSet, FuelMode, FuncType, GlobalType, ImportType, MemoryType,
+    ModuleHash, Place, PreparedModule, Proposal, TableType, Unverified, ValType, VerifiedArtefact,
 };
