@@ -1,7 +1,9 @@
 //! The command: reads options, asks the library, says what came of it. Nothing here decides anything
 //! about a guest; it only turns words into policy and outcomes into words.
 
+mod config;
 mod engines;
+mod policy_args;
 mod report;
 mod run;
 mod say;
