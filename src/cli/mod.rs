@@ -2,7 +2,9 @@
 //! about a guest; it only turns words into policy and outcomes into words.
 
 mod cache;
+mod config;
 mod engines;
+mod policy_args;
 mod report;
 mod run;
 mod say;

@@ -14,7 +14,7 @@ use crate::metering::Spaces;
 use crate::types::{ExportType, ExternType, FuncType, ImportType};
 
 /// Who counts fuel. Named in every result; figures of different modes are never mixed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FuelMode {
     /// The module counts for itself, by code that this crate wrote into it: the same number and the
