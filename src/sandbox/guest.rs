@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cofferdam_engine::{
-    AccessError, CallBudget, CancelHandle, Extern, FuncHandle, HostState, InstanceId, Limit, MemoryHandle, Scheduler,
-    Stop, Store, Usage, Value,
+    AccessError, CallBudget, CancelHandle, Extern, FuncHandle, FuncType, HostState, InstanceId, Limit, MemoryHandle,
+    Scheduler, Stop, Store, Usage, Value,
 };
 use cofferdam_prepare::{PREPARE_VERSION, PRICE_VERSION};
 
@@ -30,6 +30,38 @@ pub struct CallOptions {
     pub timeout: Option<Duration>,
     /// Ends this call from outside.
     pub cancel: Option<CancelHandle>,
+}
+
+impl CallOptions {
+    /// No more than `fuel` for this call.
+    #[must_use]
+    pub fn fuel(mut self, fuel: crate::policy::Fuel) -> Self {
+        self.fuel = Some(fuel);
+        self
+    }
+
+    /// No more than `timeout` of wall-clock time for this call.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// `cancel` ends this call.
+    #[must_use]
+    pub fn cancel(mut self, cancel: &CancelHandle) -> Self {
+        self.cancel = Some(cancel.clone());
+        self
+    }
+}
+
+/// What one call, or several that belong together, may spend and have spent.
+pub(super) struct Spending {
+    began: Instant,
+    fuel: u64,
+    timeout: Option<Duration>,
+    cancel: Option<CancelHandle>,
+    consumed: u64,
 }
 
 /// Why an asynchronous call gave no report.
@@ -67,6 +99,8 @@ pub struct Guest {
     /// Functions to be run before the first call, in order.
     prologue: Vec<(Option<&'static str>, FuncHandle)>,
     poisoned: bool,
+    /// Ends whatever call is under way, beside the caller's own handle: the future that waits for it is gone.
+    pub(super) scope: Option<CancelHandle>,
     _reservation: Reservation,
 }
 
@@ -99,6 +133,7 @@ impl Guest {
             resources,
             prologue,
             poisoned: false,
+            scope: None,
             _reservation: reservation,
         }
     }
@@ -113,65 +148,115 @@ impl Guest {
     pub fn call_with(&mut self, export: &str, args: &[Value], options: &CallOptions) -> Report {
         let resources = self.resources.clone();
         let _permit = resources.permits.acquire();
-        let began = Instant::now();
-        let mut consumed = 0;
-        let outcome = self.run(export, args, options, began, &mut consumed);
+        let mut spending = self.begin(options);
+        let outcome = match self.checked_call(export, args, &mut spending) {
+            Ok(values) => Outcome::Completed { values, exit_code: None },
+            Err(outcome) => outcome,
+        };
+        self.end(outcome, &spending)
+    }
+
+    fn checked_call(&mut self, export: &str, args: &[Value], spending: &mut Spending) -> Result<Vec<Value>, Outcome> {
+        self.alive()?;
+        let (func, ty) = self.function(export)?;
+        if !Value::all_match(args, ty.params()) {
+            let refusal = CallRefusal::BadArguments { name: export.to_owned(), expected: ty.to_string() };
+            return Err(Outcome::Refused(refusal));
+        }
+        let mut results = Value::results_of(&ty);
+        self.step(func, export, args, &mut results, spending)?;
+        Ok(results)
+    }
+
+    pub(super) fn owns(&self, func: FuncHandle) -> bool {
+        func.index_in(self.store.id()).is_some()
+    }
+
+    pub(super) fn resources(&self) -> &Arc<Resources> {
+        &self.resources
+    }
+
+    /// What calls under `options` may spend together, from now on.
+    pub(super) fn begin(&self, options: &CallOptions) -> Spending {
+        let cancel = match (&options.cancel, &self.scope) {
+            (Some(own), Some(scope)) => Some(own.with(scope)),
+            (own, scope) => own.as_ref().or(scope.as_ref()).cloned(),
+        };
+        Spending {
+            began: Instant::now(),
+            fuel: options.fuel.unwrap_or(self.limits.fuel).get(),
+            timeout: options.timeout.or(self.limits.timeout),
+            cancel,
+            consumed: 0,
+        }
+    }
+
+    /// The report of what was spent. A guest that did not come back from its call is not called again.
+    pub(super) fn end(&mut self, outcome: Outcome, spending: &Spending) -> Report {
         if !matches!(outcome, Outcome::Completed { exit_code: None, .. } | Outcome::Refused(_)) {
             self.poisoned = true;
         }
-        Report { outcome, receipt: self.receipt(consumed, began.elapsed()) }
+        Report { outcome, receipt: self.receipt(spending.consumed, spending.began.elapsed()) }
     }
 
-    fn run(
+    pub(super) fn alive(&self) -> Result<(), CallRefusal> {
+        if self.poisoned { Err(CallRefusal::Poisoned) } else { Ok(()) }
+    }
+
+    /// The function exported as `name`, with its signature.
+    pub(super) fn function(&mut self, name: &str) -> Result<(FuncHandle, FuncType), CallRefusal> {
+        if let Some(Extern::Func(func)) = self.store.export(self.instance, name)
+            && let Some(ty) = self.store.func_type(func)
+        {
+            return Ok((func, ty));
+        }
+        Err(self.missing(name))
+    }
+
+    /// Calls `func`, whose types were checked, out of what is left to spend. What must run before the first
+    /// call is run first. `name` is for messages.
+    pub(super) fn step(
         &mut self,
-        export: &str,
+        func: FuncHandle,
+        name: &str,
         args: &[Value],
-        options: &CallOptions,
-        began: Instant,
-        consumed: &mut u64,
-    ) -> Outcome {
-        if self.poisoned {
-            return Outcome::Refused(CallRefusal::Poisoned);
+        results: &mut [Value],
+        spending: &mut Spending,
+    ) -> Result<(), Outcome> {
+        self.alive()?;
+        if spending.cancel.as_ref().is_some_and(CancelHandle::is_cancelled) {
+            return Err(stopped(Stop::limit(Limit::Cancelled), name));
         }
-        let Some(Extern::Func(func)) = self.store.export(self.instance, export) else {
-            return Outcome::Refused(self.missing(export));
-        };
-        let Some(ty) = self.store.func_type(func) else {
-            return Outcome::Refused(self.missing(export));
-        };
-        if !Value::all_match(args, ty.params()) {
-            return Outcome::Refused(CallRefusal::BadArguments { name: export.to_owned(), expected: ty.to_string() });
+        for (prologue, first) in std::mem::take(&mut self.prologue) {
+            if prologue != Some(name) {
+                self.spend(first, prologue.unwrap_or("start function"), &[], &mut [], spending)?;
+            }
         }
-        if options.cancel.as_ref().is_some_and(CancelHandle::is_cancelled) {
-            return stopped(Stop::limit(Limit::Cancelled), export);
+        self.spend(func, name, args, results, spending)
+    }
+
+    fn spend(
+        &mut self,
+        func: FuncHandle,
+        name: &str,
+        args: &[Value],
+        results: &mut [Value],
+        spending: &mut Spending,
+    ) -> Result<(), Outcome> {
+        let mut timeout = spending.timeout;
+        if spending.consumed > 0 {
+            timeout = timeout.map(|t| t.saturating_sub(spending.began.elapsed()));
         }
-        let fuel = options.fuel.unwrap_or(self.limits.fuel).get();
-        let timeout = options.timeout.or(self.limits.timeout);
+        if timeout == Some(Duration::ZERO) {
+            return Err(stopped(Stop::limit(Limit::Deadline), name));
+        }
         let scheduler: Arc<dyn Scheduler> = self.resources.permits.clone();
-        let mut budget =
-            CallBudget { fuel, timeout, cancel: options.cancel.clone(), scheduler: Some(scheduler), consumed: 0 };
-        for (name, func) in std::mem::take(&mut self.prologue) {
-            if name == Some(export) {
-                continue;
-            }
-            let done = self.store.call(func, &[], &mut [], &mut budget);
-            *consumed += budget.consumed;
-            if let Err(stop) = done {
-                return stopped(stop, name.unwrap_or("start function"));
-            }
-            budget.fuel -= budget.consumed.min(budget.fuel);
-            budget.timeout = timeout.map(|t| t.saturating_sub(began.elapsed()));
-        }
-        if budget.timeout == Some(Duration::ZERO) {
-            return stopped(Stop::limit(Limit::Deadline), export);
-        }
-        let mut results = Value::results_of(&ty);
-        let done = self.store.call(func, args, &mut results, &mut budget);
-        *consumed += budget.consumed;
-        match done {
-            Ok(()) => Outcome::Completed { values: results, exit_code: None },
-            Err(stop) => stopped(stop, export),
-        }
+        let fuel = spending.fuel.saturating_sub(spending.consumed);
+        let cancel = spending.cancel.clone();
+        let mut budget = CallBudget { fuel, timeout, cancel, scheduler: Some(scheduler), consumed: 0 };
+        let done = self.store.call(func, args, results, &mut budget);
+        spending.consumed = spending.consumed.saturating_add(budget.consumed);
+        done.map_err(|stop| stopped(stop, name))
     }
 
     fn missing(&self, export: &str) -> CallRefusal {

@@ -2,11 +2,13 @@
 //! imports, prepare, compile, instantiate, call) and each step can only be reached through the one
 //! before. This room knows engines only as [`Engine`] values and asks `policy` what is allowed.
 
+mod error;
 mod guest;
 mod load;
 mod outcome;
 mod permits;
 mod resources;
+mod typed;
 mod workers;
 
 use std::sync::Arc;
@@ -19,11 +21,13 @@ use cofferdam_engine::{
 use crate::host::{GuestState, wasi};
 use crate::policy::{CannotEnforce, Limits, SecurityPolicy};
 
+pub use error::{CallError, CallErrorKind};
 pub use guest::{COMMAND, CallOptions, Guest, NotRun};
 pub use load::{ImportRefusal, LoadError, Module, ModuleCache, Printable};
 pub use outcome::{CallRefusal, Outcome, Receipt, Report};
 pub use permits::{Permit, RunPermits};
 pub use resources::{HostMemorySpent, ResourceConfig, Resources};
+pub use typed::TypedFunc;
 pub use workers::{Busy, Workers};
 
 /// An engine, a policy and the host functions that guests may be given: where modules are loaded and
