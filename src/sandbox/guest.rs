@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cofferdam_engine::{
-    AccessError, CallBudget, CancelHandle, Extern, FuncHandle, FuncType, HostState, InstanceId, Limit, MemoryHandle,
-    Scheduler, Stop, Store, Usage, Value,
+    CallBudget, CancelHandle, Extern, FuncHandle, FuncType, HostState, InstanceId, Limit, Scheduler, Stop, Store,
+    Usage, Value,
 };
 use cofferdam_prepare::{PREPARE_VERSION, PRICE_VERSION};
 
@@ -90,10 +90,10 @@ impl Drop for CancelOnDrop {
 /// One instance with its state. Calls run on the caller's thread, one at a time; [`Guest::call_async`]
 /// runs one on a worker. After a trap or a stop it answers no more: its memory may be half-written.
 pub struct Guest {
-    store: Box<dyn Store>,
-    instance: InstanceId,
+    pub(super) store: Box<dyn Store>,
+    pub(super) instance: InstanceId,
     module: Module,
-    limits: Limits,
+    pub(super) limits: Limits,
     engine: (&'static str, &'static str),
     resources: Arc<Resources>,
     /// Functions to be run before the first call, in order.
@@ -335,30 +335,5 @@ impl Guest {
     pub fn state(&mut self) -> Option<&mut GuestState> {
         let state: &mut HostState = self.store.state();
         state.downcast_mut()
-    }
-
-    /// Copies guest memory at `offset` of the exported memory `memory` into `into`.
-    ///
-    /// # Errors
-    /// No such memory, or out of bounds.
-    pub fn read_memory(&mut self, offset: u64, into: &mut [u8]) -> Result<(), AccessError> {
-        let memory = self.memory()?;
-        self.store.memory_read(memory, offset, into)
-    }
-
-    /// Copies `from` into guest memory at `offset` of the exported memory `memory`.
-    ///
-    /// # Errors
-    /// No such memory, or out of bounds; nothing is written then.
-    pub fn write_memory(&mut self, offset: u64, from: &[u8]) -> Result<(), AccessError> {
-        let memory = self.memory()?;
-        self.store.memory_write(memory, offset, from)
-    }
-
-    fn memory(&mut self) -> Result<MemoryHandle, AccessError> {
-        match self.store.export(self.instance, "memory") {
-            Some(Extern::Memory(memory)) => Ok(memory),
-            _ => Err(AccessError::OutOfBounds),
-        }
     }
 }

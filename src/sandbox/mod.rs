@@ -2,9 +2,11 @@
 //! imports, prepare, compile, instantiate, call) and each step can only be reached through the one
 //! before. This room knows engines only as [`Engine`] values and asks `policy` what is allowed.
 
+mod bytes;
 mod error;
 mod guest;
 mod load;
+mod memory;
 mod outcome;
 mod permits;
 mod resources;
@@ -21,9 +23,11 @@ use cofferdam_engine::{
 use crate::host::{GuestState, wasi};
 use crate::policy::{CannotEnforce, Limits, SecurityPolicy};
 
+pub use bytes::{BytesAbi, Packed};
 pub use error::{CallError, CallErrorKind};
 pub use guest::{COMMAND, CallOptions, Guest, NotRun};
 pub use load::{ImportRefusal, LoadError, Module, ModuleCache, Printable};
+pub use memory::{GuestMemory, MemoryError, Number};
 pub use outcome::{CallRefusal, Outcome, Receipt, Report};
 pub use permits::{Permit, RunPermits};
 pub use resources::{HostMemorySpent, ResourceConfig, Resources};

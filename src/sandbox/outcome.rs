@@ -66,6 +66,12 @@ pub enum CallRefusal {
         /// The signature asked for.
         wanted: String,
     },
+    /// No memory is exported under that name.
+    #[error("the module exports no memory `{name}`")]
+    MissingMemory {
+        /// The name asked for.
+        name: String,
+    },
     /// The function was looked up in another guest.
     #[error("function `{name}` belongs to another guest; look it up in this one")]
     OtherGuest {
@@ -112,7 +118,7 @@ impl CallRefusal {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::MissingExport { .. } => "missing_export",
+            Self::MissingExport { .. } | Self::MissingMemory { .. } => "missing_export",
             Self::BadArguments { .. } | Self::Signature { .. } => "bad_arguments",
             Self::OtherGuest { .. } => "other_guest",
             Self::MessageTooLong { .. } => "message",

@@ -2,9 +2,12 @@
 //! commands, and all of it from an async program.
 #![cfg(feature = "any-engine")]
 
+mod bytes;
+mod memory;
+mod typed;
+
 #[path = "../support/matrix.rs"]
 mod matrix;
-mod typed;
 
 use std::sync::Arc;
 
