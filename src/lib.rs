@@ -43,4 +43,4 @@ pub use cofferdam_engine::{
 };
 pub use host::GuestState;
 pub use policy::SecurityPolicy;
-pub use sandbox::{CallError, CallOptions, Guest, Module, Outcome, Receipt, Report, Sandbox, TypedFunc};
+pub use sandbox::{AsyncGuest, CallError, CallOptions, Guest, Module, Outcome, Receipt, Report, Sandbox, TypedFunc};

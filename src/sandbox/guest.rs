@@ -12,7 +12,6 @@ use cofferdam_prepare::{PREPARE_VERSION, PRICE_VERSION};
 use super::load::{Module, Printable};
 use super::outcome::{CallRefusal, Outcome, Receipt, Report, stopped};
 use super::resources::{Reservation, Resources};
-use super::workers::Busy;
 use crate::host::GuestState;
 use crate::policy::Limits;
 
@@ -64,31 +63,8 @@ pub(super) struct Spending {
     consumed: u64,
 }
 
-/// Why an asynchronous call gave no report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotRun {
-    /// No worker is free and the queue is full. Try again later.
-    #[error(transparent)]
-    Busy(#[from] Busy),
-    /// The worker died with the guest: a fault of the host, outside any call.
-    #[error("the worker thread that ran the guest died")]
-    Lost,
-}
-
-/// Ends a call whose future nobody awaits any more.
-struct CancelOnDrop(Option<CancelHandle>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        if let Some(cancel) = &self.0 {
-            cancel.cancel();
-        }
-    }
-}
-
-/// One instance with its state. Calls run on the caller's thread, one at a time; [`Guest::call_async`]
-/// runs one on a worker. After a trap or a stop it answers no more: its memory may be half-written.
+/// One instance with its state. Calls run on the caller's thread, one at a time; [`Guest::into_async`]
+/// is for async programs. After a trap or a stop it answers no more: its memory may be half-written.
 pub struct Guest {
     pub(super) store: Box<dyn Store>,
     pub(super) instance: InstanceId,
@@ -281,36 +257,6 @@ impl Guest {
             host_calls: usage.host_calls,
             wall,
         }
-    }
-
-    /// Calls on a worker thread and gives the guest back with the report. Dropping the future cancels
-    /// the call; the guest is then dropped when it has stopped. Host functions that wait are driven with
-    /// the caller's tokio runtime entered.
-    ///
-    /// # Errors
-    /// [`NotRun::Busy`] if every worker is taken and the queue is full; the guest is dropped then.
-    pub async fn call_async(
-        mut self,
-        export: String,
-        args: Vec<Value>,
-        mut options: CallOptions,
-    ) -> Result<(Self, Report), NotRun> {
-        // A handle of our own: dropping the future must reach this call and no other of the caller's.
-        let cancel = options.cancel.as_ref().map_or_else(CancelHandle::new, CancelHandle::child);
-        options.cancel = Some(cancel.clone());
-        let mut cancel_on_drop = CancelOnDrop(Some(cancel));
-        let handle = tokio::runtime::Handle::try_current().ok();
-        let (send, receive) = tokio::sync::oneshot::channel();
-        let resources = self.resources.clone();
-        resources.workers.submit(move || {
-            let _entered = handle.as_ref().map(tokio::runtime::Handle::enter);
-            let report = self.call_with(&export, &args, &options);
-            // Nobody receives if the future was dropped; the guest is then dropped here.
-            let _ = send.send((self, report));
-        })?;
-        let done = receive.await;
-        cancel_on_drop.0 = None;
-        done.map_err(|_| NotRun::Lost)
     }
 
     /// What the guest holds and has held at most.

@@ -8,10 +8,9 @@ use cofferdam_engine::{
     CompileError, CompiledModule, Engine, ExternType, FuncType, HostError, HostFunc, Import, ImportType, Imports,
     ModuleHash, PreparedModule, TrapKind,
 };
-use cofferdam_prepare::{
-    ModuleBytes, PREPARE_VERSION, PRICE_VERSION, PrepareOptions, Refusal, prepare, recognise, validate,
-};
+use cofferdam_prepare::{ModuleBytes, PREPARE_VERSION, PRICE_VERSION, PrepareOptions, Refusal, prepare, validate};
 
+use super::asynchronous::NotRun;
 use crate::policy::{Determinism, SecurityPolicy, UnknownImports};
 
 /// Why a module may not run, or cannot.
@@ -27,6 +26,9 @@ pub enum LoadError {
     /// The engine cannot run it, or failed.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// It was to be loaded on a worker, and was not.
+    #[error(transparent)]
+    NotRun(#[from] NotRun),
 }
 
 impl LoadError {
@@ -40,6 +42,7 @@ impl LoadError {
             Self::Compile(CompileError::Unsupported { .. }) => "proposal",
             Self::Compile(CompileError::SignatureClash(_)) => "signature_clash",
             Self::Compile(_) => "capability",
+            Self::NotRun(_) => "not_run",
         }
     }
 
@@ -255,16 +258,19 @@ impl ModuleCache {
     }
 }
 
+fn prepare_options(policy: &SecurityPolicy) -> PrepareOptions {
+    PrepareOptions { mode: policy.fuel_mode, canonical_nans: policy.determinism != Determinism::Off }
+}
+
 /// The way of a module, up to the door of its store.
 pub(super) fn load(
     engine: &dyn Engine,
     policy: &SecurityPolicy,
     host: &Imports,
     cache: &ModuleCache,
-    input: &[u8],
+    bytes: &ModuleBytes,
 ) -> Result<Module, LoadError> {
-    let bytes = recognise(input, &policy.module_limits)?;
-    let options = PrepareOptions { mode: policy.fuel_mode, canonical_nans: policy.determinism != Determinism::Off };
+    let options = prepare_options(policy);
     let key = CacheKey::new(engine, policy, &options, bytes.hash());
     // One compile per key however many ask; others wait for it, and no lock is held meanwhile.
     let compiled = loop {
@@ -280,6 +286,22 @@ pub(super) fn load(
             Err(error) => return Err((*error).clone()),
         }
     };
+    linked(compiled, policy, host)
+}
+
+/// The same for a module that is compiled already; `None` if it is not.
+pub(super) fn find(
+    engine: &dyn Engine,
+    policy: &SecurityPolicy,
+    host: &Imports,
+    cache: &ModuleCache,
+    bytes: &ModuleBytes,
+) -> Option<Result<Module, LoadError>> {
+    let key = CacheKey::new(engine, policy, &prepare_options(policy), bytes.hash());
+    Some(linked(cache.0.get(&key)?, policy, host))
+}
+
+fn linked(compiled: Arc<dyn CompiledModule>, policy: &SecurityPolicy, host: &Imports) -> Result<Module, LoadError> {
     let (imports, stand_ins) = link(compiled.prepared().imports(), policy, host).map_err(LoadError::Imports)?;
     Ok(Module { compiled, imports, stand_ins })
 }

@@ -2,6 +2,7 @@
 //! imports, prepare, compile, instantiate, call) and each step can only be reached through the one
 //! before. This room knows engines only as [`Engine`] values and asks `policy` what is allowed.
 
+mod asynchronous;
 mod bytes;
 mod error;
 mod guest;
@@ -19,13 +20,15 @@ use cofferdam_engine::{
     AccessError, Engine, EngineFault, Extern, ExternType, Import, Imports, InstantiateError, MemoryType, Store,
     TableType, ValType, Value,
 };
+use cofferdam_prepare::{ModuleBytes, recognise};
 
 use crate::host::{GuestState, wasi};
 use crate::policy::{CannotEnforce, Limits, SecurityPolicy};
 
+pub use asynchronous::{AsyncCallError, AsyncGuest, NotRun};
 pub use bytes::{BytesAbi, Packed};
 pub use error::{CallError, CallErrorKind};
-pub use guest::{COMMAND, CallOptions, Guest, NotRun};
+pub use guest::{COMMAND, CallOptions, Guest};
 pub use load::{ImportRefusal, LoadError, Module, ModuleCache, Printable};
 pub use memory::{GuestMemory, MemoryError, Number};
 pub use outcome::{CallRefusal, Outcome, Receipt, Report};
@@ -35,8 +38,11 @@ pub use typed::TypedFunc;
 pub use workers::{Busy, Workers};
 
 /// An engine, a policy and the host functions that guests may be given: where modules are loaded and
-/// guests are made. Shared by reference; everything on it may be called from many threads.
-pub struct Sandbox {
+/// guests are made. Clones are the same sandbox; everything on it may be called from many threads.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
     engine: Arc<dyn Engine>,
     policy: SecurityPolicy,
     host: Imports,
@@ -83,7 +89,7 @@ impl SandboxBuilder {
         let descriptor = self.engine.descriptor();
         self.policy.check(descriptor.id, &descriptor.capabilities)?;
         let resources = self.resources.unwrap_or_else(|| Resources::new(&ResourceConfig::default()));
-        Ok(Sandbox { engine: self.engine, policy: self.policy, host: self.host, resources })
+        Ok(Sandbox(Arc::new(Inner { engine: self.engine, policy: self.policy, host: self.host, resources })))
     }
 }
 
@@ -110,6 +116,9 @@ pub enum GuestError {
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineFault),
+    /// It was to be made on a worker, and was not.
+    #[error(transparent)]
+    NotRun(#[from] NotRun),
 }
 
 impl Sandbox {
@@ -122,19 +131,19 @@ impl Sandbox {
     /// The policy it was built with.
     #[must_use]
     pub fn policy(&self) -> &SecurityPolicy {
-        &self.policy
+        &self.0.policy
     }
 
     /// The engine it runs on.
     #[must_use]
     pub fn engine(&self) -> &dyn Engine {
-        &*self.engine
+        &*self.0.engine
     }
 
     /// What it shares with others.
     #[must_use]
     pub fn resources(&self) -> &Arc<Resources> {
-        &self.resources
+        &self.0.resources
     }
 
     /// Takes a module (binary or text) through every gate and compiles it, or finds it compiled.
@@ -142,7 +151,22 @@ impl Sandbox {
     /// # Errors
     /// What is wrong with it, what the policy does not allow, or the engine's failure.
     pub fn load(&self, module: &[u8]) -> Result<Module, LoadError> {
-        load::load(&*self.engine, &self.policy, &self.host, &self.resources.cache, module)
+        self.make(recognise(module, &self.0.policy.module_limits)?)
+    }
+
+    fn make(&self, bytes: ModuleBytes) -> Result<Module, LoadError> {
+        let inner = &*self.0;
+        load::load(&*inner.engine, &inner.policy, &inner.host, &inner.resources.cache, &bytes)
+    }
+
+    /// The module if it is compiled already; its bytes if it is not.
+    fn find(&self, module: &[u8]) -> Result<Result<Module, ModuleBytes>, LoadError> {
+        let inner = &*self.0;
+        let bytes = recognise(module, &inner.policy.module_limits)?;
+        match load::find(&*inner.engine, &inner.policy, &inner.host, &inner.resources.cache, &bytes) {
+            Some(found) => found.map(Ok),
+            None => Ok(Err(bytes)),
+        }
     }
 
     /// Makes a guest: a store of its own with one instance of `module`. No guest code runs yet.
@@ -150,7 +174,7 @@ impl Sandbox {
     /// # Errors
     /// A cap that the module's own minimum is above, the host's memory budget, or the engine's failure.
     pub fn guest(&self, module: &Module, state: GuestState) -> Result<Guest, GuestError> {
-        self.guest_with(module, state, self.policy.limits.clone())
+        self.guest_with(module, state, self.0.policy.limits.clone())
     }
 
     /// The same with other limits than the policy's.
@@ -158,18 +182,18 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::guest`].
     pub fn guest_with(&self, module: &Module, mut state: GuestState, limits: Limits) -> Result<Guest, GuestError> {
-        state.apply(&limits, self.policy.determinism);
-        let reservation = self.resources.reserve(limits.memory.get())?;
-        let mut store = self.engine.store(&limits.store(), Box::new(state))?;
+        state.apply(&limits, self.0.policy.determinism);
+        let reservation = self.0.resources.reserve(limits.memory.get())?;
+        let mut store = self.0.engine.store(&limits.store(), Box::new(state))?;
         let instance = if module.stand_ins.is_empty() {
             store.instantiate(&*module.compiled, &module.imports)?
         } else {
             let imports = with_stand_ins(&mut *store, module)?;
             store.instantiate(&*module.compiled, &imports)?
         };
-        let descriptor = self.engine.descriptor();
+        let descriptor = self.0.engine.descriptor();
         let engine = (descriptor.id, descriptor.version);
-        Ok(Guest::new(store, instance, module.clone(), limits, engine, self.resources.clone(), reservation))
+        Ok(Guest::new(store, instance, module.clone(), limits, engine, self.0.resources.clone(), reservation))
     }
 }
 

@@ -2,7 +2,9 @@
 //! commands, and all of it from an async program.
 #![cfg(feature = "any-engine")]
 
+mod asynchronous;
 mod bytes;
+mod loading;
 mod memory;
 mod typed;
 
