@@ -84,7 +84,7 @@ pub struct AsyncGuest {
 }
 
 /// Ends what nobody waits for any more.
-struct CancelOnDrop(Option<CancelHandle>);
+pub(super) struct CancelOnDrop(pub(super) Option<CancelHandle>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

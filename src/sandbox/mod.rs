@@ -4,6 +4,7 @@
 
 mod asynchronous;
 mod bytes;
+mod command;
 mod error;
 mod guest;
 mod load;
@@ -17,8 +18,8 @@ mod workers;
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    AccessError, Engine, EngineFault, Extern, ExternType, Import, Imports, InstantiateError, MemoryType, Store,
-    TableType, ValType, Value,
+    AccessError, Engine, EngineFault, Extern, ExternType, HostFunc, Import, Imports, InstantiateError, MemoryType,
+    Store, TableType, ValType, Value,
 };
 use cofferdam_prepare::{ModuleBytes, recognise};
 
@@ -27,6 +28,7 @@ use crate::policy::{CannotEnforce, Limits, SecurityPolicy};
 
 pub use asynchronous::{AsyncCallError, AsyncGuest, NotRun};
 pub use bytes::{BytesAbi, Packed};
+pub use command::{Command, CommandError, CommandOutput};
 pub use error::{CallError, CallErrorKind};
 pub use guest::{COMMAND, CallOptions, Guest};
 pub use load::{ImportRefusal, LoadError, Module, ModuleCache, Printable};
@@ -54,6 +56,9 @@ pub struct SandboxBuilder {
     engine: Arc<dyn Engine>,
     policy: SecurityPolicy,
     host: Imports,
+    /// Imports to be granted beside the policy's own grants.
+    granted: Vec<(String, String)>,
+    limits: Option<Limits>,
     resources: Option<Arc<Resources>>,
 }
 
@@ -74,6 +79,43 @@ impl SandboxBuilder {
         self
     }
 
+    /// One host function, given and granted at once.
+    ///
+    /// ```
+    /// use cofferdam::{engines, GuestState, HostFunc, Sandbox};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # if engines::names().is_empty() { return Ok(()); }
+    /// let sandbox = Sandbox::builder(engines::by_name("auto")?)
+    ///     .func("env", "double", HostFunc::typed(|_, n: u32| Ok(n.wrapping_mul(2))))
+    ///     .build()?;
+    /// let module = sandbox.load(br#"(module (import "env" "double" (func $double (param i32) (result i32)))
+    ///     (func (export "quadruple") (param i32) (result i32) (call $double (call $double (local.get 0)))))"#)?;
+    /// let mut guest = sandbox.guest(&module, GuestState::default())?;
+    /// assert_eq!(guest.typed::<u32, u32>("quadruple")?.call(&mut guest, 3)?, 12);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn func(mut self, module: &str, name: &str, func: HostFunc) -> Self {
+        self.host.host(module, name, func);
+        self.granted.push((module.to_owned(), name.to_owned()));
+        self
+    }
+
+    /// Grants WASI preview 1, whatever the policy grants. What it reaches is decided for each guest.
+    #[must_use]
+    pub fn wasi(mut self) -> Self {
+        self.granted.extend(wasi::imports().iter().map(|(module, name, _)| (module.to_owned(), name.to_owned())));
+        self
+    }
+
+    /// How much each guest may use, whatever the policy says.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
     /// What this sandbox shares with others.
     #[must_use]
     pub fn resources(mut self, resources: Arc<Resources>) -> Self {
@@ -85,7 +127,13 @@ impl SandboxBuilder {
     ///
     /// # Errors
     /// A limit or determinism that the policy requires and the engine cannot enforce.
-    pub fn build(self) -> Result<Sandbox, CannotEnforce> {
+    pub fn build(mut self) -> Result<Sandbox, CannotEnforce> {
+        for (module, name) in &self.granted {
+            self.policy.grants = self.policy.grants.import(module, name);
+        }
+        if let Some(limits) = self.limits {
+            self.policy.limits = limits;
+        }
         let descriptor = self.engine.descriptor();
         self.policy.check(descriptor.id, &descriptor.capabilities)?;
         let resources = self.resources.unwrap_or_else(|| Resources::new(&ResourceConfig::default()));
@@ -125,7 +173,14 @@ impl Sandbox {
     /// A sandbox on `engine`.
     #[must_use]
     pub fn builder(engine: Arc<dyn Engine>) -> SandboxBuilder {
-        SandboxBuilder { engine, policy: SecurityPolicy::default(), host: wasi::imports().clone(), resources: None }
+        SandboxBuilder {
+            engine,
+            policy: SecurityPolicy::default(),
+            host: wasi::imports().clone(),
+            granted: Vec::new(),
+            limits: None,
+            resources: None,
+        }
     }
 
     /// The policy it was built with.

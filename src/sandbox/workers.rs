@@ -99,21 +99,24 @@ impl Workers {
             inner.work.notify_one();
             return Ok(());
         }
-        pool.queue.push_back(job);
-        if pool.threads < inner.max_threads {
-            let worker = inner.clone();
-            match std::thread::Builder::new().name("cofferdam-worker".into()).spawn(move || worker.run()) {
-                Ok(_) => pool.threads += 1,
-                // The threads that there are will come to it.
-                Err(_) if pool.threads > 0 => {}
-                Err(_) => {
-                    let job = pool.queue.pop_back();
-                    let busy = Busy { threads: 0, queued: pool.queue.len() };
-                    drop(pool);
-                    drop(job);
-                    return Err(busy);
-                }
+        if pool.threads >= inner.max_threads {
+            pool.queue.push_back(job);
+            return Ok(());
+        }
+        // In a slot, so that it can be had back should there be no thread for it.
+        let slot = Arc::new(Mutex::new(Some(job)));
+        let (worker, first) = (inner.clone(), slot.clone());
+        pool.threads += 1;
+        let spawned = std::thread::Builder::new().name("cofferdam-worker".into()).spawn(move || worker.run(&first));
+        if spawned.is_err() {
+            pool.threads -= 1;
+            if pool.threads == 0 {
+                let busy = Busy { threads: 0, queued: pool.queue.len() };
+                drop(pool);
+                return Err(busy);
             }
+            // The threads that there are will come to it.
+            pool.queue.extend(slot.lock().take());
         }
         Ok(())
     }
@@ -128,7 +131,7 @@ fn run(job: Job) {
 }
 
 impl Inner {
-    fn run(&self) {
+    fn run(&self, first: &Mutex<Option<Job>>) {
         /// Keeps the count right however this thread ends.
         struct Leave<'a>(&'a Inner);
         impl Drop for Leave<'_> {
@@ -137,6 +140,8 @@ impl Inner {
             }
         }
         let _leave = Leave(self);
+        let first = first.lock().take();
+        first.into_iter().for_each(run);
         loop {
             let mut pool = self.pool.lock();
             let job = loop {

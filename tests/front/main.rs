@@ -4,6 +4,7 @@
 
 mod asynchronous;
 mod bytes;
+mod command;
 mod loading;
 mod memory;
 mod typed;
