@@ -41,8 +41,8 @@ pub mod sandbox;
 
 pub use cofferdam_engine::{
     ArtefactKey, Caller, CancelHandle, Engine, EngineDescriptor, FeatureSet, FuelMode, FuncType, HostError, HostFunc,
-    Imports, Limit, Proposal, Trap, TrapKind, ValType, Value,
+    Imports, Limit, Proposal, Trap, TrapKind, ValType, Value, WasmValue, WasmValues,
 };
 pub use host::GuestState;
 pub use policy::SecurityPolicy;
-pub use sandbox::{Guest, Module, Outcome, Receipt, Report, Sandbox};
+pub use sandbox::{AsyncGuest, CallError, CallOptions, Guest, Module, Outcome, Receipt, Report, Sandbox, TypedFunc};

@@ -42,6 +42,11 @@ impl ModuleCache {
         Self(cache)
     }
 
+    /// What is kept under `key`.
+    pub(crate) fn get(&self, key: &CacheKey) -> Option<Kept> {
+        self.0.get(key)
+    }
+
     /// What is kept under `key`, or else what `make` makes: once, however many ask at the same time. The
     /// others wait for it, and no lock is held meanwhile.
     pub(crate) fn get_or_make<E: Clone + Send + Sync + 'static>(

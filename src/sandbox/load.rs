@@ -10,6 +10,7 @@ use cofferdam_engine::{
 };
 use cofferdam_prepare::{ModuleBytes, PrepareOptions, Refusal, prepare, recognise, validate};
 
+use super::asynchronous::NotRun;
 use crate::cache::{CacheKey, DiskCache, Found, Kept, ModuleCache, bundle, open_module, seal_module};
 use crate::policy::{Determinism, SecurityPolicy, UnknownImports};
 
@@ -26,6 +27,9 @@ pub enum LoadError {
     /// The engine cannot run it, or failed.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// It was to be loaded on a worker, and was not.
+    #[error(transparent)]
+    NotRun(#[from] NotRun),
 }
 
 impl LoadError {
@@ -39,6 +43,7 @@ impl LoadError {
             Self::Compile(CompileError::Unsupported { .. }) => "proposal",
             Self::Compile(CompileError::SignatureClash(_)) => "signature_clash",
             Self::Compile(_) => "capability",
+            Self::NotRun(_) => "not_run",
         }
     }
 
@@ -192,11 +197,15 @@ pub(super) struct Loader<'a> {
 
 impl Loader<'_> {
     /// The way of a module, up to the door of its store.
-    pub fn load(&self, input: &[u8]) -> Result<Module, LoadError> {
-        let bytes = recognise(input, &self.policy.module_limits)?;
+    pub fn load(&self, bytes: &ModuleBytes) -> Result<Module, LoadError> {
         let key = self.key(bytes.hash());
-        let kept = self.cache.get_or_make(key, || self.find_or_compile(&key, &bytes))?;
+        let kept = self.cache.get_or_make(key, || self.find_or_compile(&key, bytes))?;
         self.module(kept)
+    }
+
+    /// The same for a module that is in memory already; `None` if it is not.
+    pub fn find(&self, bytes: &ModuleBytes) -> Option<Result<Module, LoadError>> {
+        Some(self.module(self.cache.get(&self.key(bytes.hash()))?))
     }
 
     /// A module with the artefact that was compiled from it: loaded if a key of `trusted` sealed it and it was
@@ -216,16 +225,16 @@ impl Loader<'_> {
             Ok(code) => {
                 Ok((self.module(self.cache.get_or_make(key, || Ok::<_, LoadError>(Kept::Code(code.clone())))?)?, None))
             }
-            Err(problem) => Ok((self.load(bundle.module)?, Some(problem))),
+            Err(problem) => Ok((self.load(&bytes)?, Some(problem))),
         }
     }
 
     /// `module` with its code in one file, sealed with `seal`.
     pub fn bundle(&self, input: &[u8], seal: &ArtefactKey) -> Result<Vec<u8>, LoadError> {
-        let module = self.load(input)?;
+        let original = recognise(input, &self.policy.module_limits)?;
+        let module = self.load(&original)?;
         let prepared = module.prepared();
         let payload = self.payload(&*module.compiled).map_err(CompileError::Engine)?;
-        let original = recognise(input, &self.policy.module_limits)?;
         let sealed = seal_module(seal, &self.key(prepared.hash()), prepared, &payload)
             .map_err(|error| CompileError::Engine(EngineFault::new("sealing an artefact", error)))?;
         Ok(bundle::write(original.bytes(), &sealed))
@@ -252,12 +261,12 @@ impl Loader<'_> {
 
     fn find_or_compile(&self, key: &CacheKey, bytes: &ModuleBytes) -> Result<Kept, LoadError> {
         let Some(disk) = self.disk else { return self.compile(bytes) };
-        if let Some(kept) = self.find(disk, key) {
+        if let Some(kept) = self.find_on_disk(disk, key) {
             return Ok(kept);
         }
         // Another process may be compiling it; the claim is held so that others wait for us.
         let (_claim, waited) = disk.claim(key);
-        if waited && let Some(kept) = self.find(disk, key) {
+        if waited && let Some(kept) = self.find_on_disk(disk, key) {
             return Ok(kept);
         }
         let kept = self.compile(bytes)?;
@@ -271,7 +280,7 @@ impl Loader<'_> {
         Ok(kept)
     }
 
-    fn find(&self, disk: &DiskCache, key: &CacheKey) -> Option<Kept> {
+    fn find_on_disk(&self, disk: &DiskCache, key: &CacheKey) -> Option<Kept> {
         match disk.find(key) {
             Found::Refused(refusal) => Some(Kept::Refused(refusal)),
             Found::Module(module, artefact) => {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Semaphore;
+
 use super::permits::RunPermits;
 use super::workers::Workers;
 use crate::cache::{DiskCache, ModuleCache};
@@ -42,6 +44,8 @@ impl Default for ResourceConfig {
 pub struct Resources {
     pub(super) permits: Arc<RunPermits>,
     pub(super) workers: Workers,
+    /// Turns to compile for those who wait without a thread: compiling takes a processor for seconds.
+    pub(super) compilers: Arc<Semaphore>,
     pub(super) cache: ModuleCache,
     pub(super) disk: Option<Arc<DiskCache>>,
     memory: Arc<MemoryBudget>,
@@ -83,6 +87,7 @@ impl Resources {
         Arc::new(Self {
             permits: Arc::new(RunPermits::new(config.run_permits)),
             workers: Workers::new(config.max_calls_in_flight, config.max_queued_calls),
+            compilers: Arc::new(Semaphore::new(config.run_permits.clamp(1, Semaphore::MAX_PERMITS))),
             cache: ModuleCache::new(config.module_cache.get()),
             disk: config.disk_cache.clone(),
             memory: Arc::new(MemoryBudget { cap: config.memory.map(MemoryBytes::get), reserved: AtomicU64::new(0) }),

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | write an adapter | [`Engine`], [`CompiledModule`], [`Store`] |
 //! | give a guest something to call | [`HostFunc`], [`Caller`], [`Imports`] |
+//! | pass Rust types over the border | [`WasmValues`], [`HostFunc::typed`] |
 //! | bound a call | [`CallBudget`], [`StoreLimits`] |
 //! | read how it ended | [`Stop`], [`Trap`], [`Limit`] |
 //! | test what stands above without WebAssembly | [`mock`] |
@@ -19,6 +20,7 @@ mod limits;
 mod meter;
 pub mod mock;
 mod outcome;
+mod typed;
 mod value;
 
 pub use descriptor::{Capabilities, EngineDescriptor};
@@ -31,6 +33,7 @@ pub use meter::{CallBudget, CancelHandle, Meter, Scheduler, UNLIMITED_FUEL, Wake
 pub use outcome::{
     CompileError, EngineFault, HostError, InstantiateError, Limit, LoadError, SignatureClash, Stop, Trap, TrapKind,
 };
+pub use typed::{WasmValue, WasmValues, signature};
 pub use value::{Extern, FuncHandle, GlobalHandle, InstanceId, MemoryHandle, StoreId, TableHandle, Value};
 
 pub use cofferdam_prepare::{
