@@ -8,11 +8,12 @@ use anyhow::Context as _;
 use cofferdam::ArtefactKey;
 use cofferdam::cache::{self, DiskCache, DiskCacheConfig};
 use cofferdam::policy::MemoryBytes;
+use cofferdam::policy::units as amounts;
 use cofferdam::sandbox::{ResourceConfig, Resources};
 use serde_json::json;
 
+use super::config::UserConfig;
 use super::say::print;
-use super::units;
 
 /// Where compiled modules are kept.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub struct CacheArgs {
     pub cache_dir: Option<PathBuf>,
 
     /// Let the cache have this much of the disk [default: 1GiB].
-    #[arg(long, value_name = "SIZE", value_parser = units::memory, env = "COFFERDAM_CACHE_SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = amounts::memory, env = "COFFERDAM_CACHE_SIZE")]
     pub cache_size: Option<MemoryBytes>,
 
     /// Keep nothing and use nothing that is kept.
@@ -32,25 +33,27 @@ pub struct CacheArgs {
 }
 
 impl CacheArgs {
-    fn config(&self) -> anyhow::Result<DiskCacheConfig> {
-        let directory = self.cache_dir.clone().or_else(DiskCacheConfig::default_directory);
+    fn config(&self, user: &UserConfig) -> anyhow::Result<DiskCacheConfig> {
+        let configured = user.cache.clone().unwrap_or_default();
+        let directory = self.cache_dir.clone().or(configured.dir).or_else(DiskCacheConfig::default_directory);
         let mut config =
             DiskCacheConfig::new(directory.context("there is no home directory; name a cache with --cache-dir")?);
-        config.max_bytes = self.cache_size.unwrap_or(config.max_bytes);
+        config.max_bytes = self.cache_size.or(configured.size.map(|size| size.0)).unwrap_or(config.max_bytes);
         Ok(config)
     }
 
     /// The cache itself, for those who cannot do without.
-    pub fn open(&self) -> anyhow::Result<DiskCache> {
-        Ok(DiskCache::open(&self.config()?)?)
+    pub fn open(&self, user: &UserConfig) -> anyhow::Result<DiskCache> {
+        Ok(DiskCache::open(&self.config(user)?)?)
     }
 
     /// What a sandbox is given: without a cache, and with a warning, if there can be none.
-    pub fn resources(&self) -> Arc<Resources> {
+    pub fn resources(&self, user: &UserConfig) -> Arc<Resources> {
         let disk_cache = if self.no_cache {
             None
         } else {
-            self.open().inspect_err(|error| tracing::warn!("{error:#}; going on without a cache")).ok().map(Arc::new)
+            let opened = self.open(user);
+            opened.inspect_err(|error| tracing::warn!("{error:#}; going on without a cache")).ok().map(Arc::new)
         };
         Resources::new(&ResourceConfig { disk_cache, ..ResourceConfig::default() })
     }
@@ -71,6 +74,10 @@ pub struct Cache {
 
     #[command(flatten)]
     cache: CacheArgs,
+
+    /// The user's configuration [default: cofferdam/config.toml in $XDG_CONFIG_HOME or ~/.config].
+    #[arg(long, value_name = "FILE", env = "COFFERDAM_CONFIG")]
+    config: Option<PathBuf>,
 
     /// Say it as one JSON object.
     #[arg(long, global = true)]
@@ -109,7 +116,7 @@ impl Cache {
             cache::create_key_file(file)?;
             return self.say(&json!({ "key": file }), &format!("a new key is in {}\n", file.display())).map(|()| 0);
         }
-        let cache = self.cache.open()?;
+        let cache = self.cache.open(&UserConfig::find(self.config.as_deref())?)?;
         match &self.what {
             What::Info => {
                 let i = cache.inventory()?;

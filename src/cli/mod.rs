@@ -2,6 +2,7 @@
 //! about a guest; it only turns words into policy and outcomes into words.
 
 mod cache;
+mod compile;
 mod config;
 mod engines;
 mod policy_args;
@@ -25,6 +26,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Compile(Box<compile::Compile>),
     Cache(cache::Cache),
     Engines(engines::Engines),
 }
@@ -34,6 +36,7 @@ impl Cli {
     pub fn execute(&self) -> anyhow::Result<u8> {
         match &self.command {
             Command::Run(run) => run.execute(),
+            Command::Compile(compile) => compile.execute(),
             Command::Cache(cache) => cache.execute(),
             Command::Engines(engines) => engines.execute(),
         }

@@ -105,6 +105,14 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "COUNT", help_heading = "Limits")]
     pub open_files: Option<u32>,
 
+    /// Memory that directories in memory and overlays may hold together [default: 64MiB].
+    #[arg(long, value_name = "SIZE", value_parser = amounts::memory, help_heading = "Limits")]
+    pub scratch: Option<MemoryBytes>,
+
+    /// Bytes that the guest may write to directories of the host [default: 1GiB].
+    #[arg(long, value_name = "SIZE", value_parser = amounts::memory, help_heading = "Limits")]
+    pub disk: Option<MemoryBytes>,
+
     /// Raise or lower what a module may declare: NAME=COUNT, such as nesting=10k. May be repeated.
     #[arg(long, value_name = "NAME=COUNT", value_parser = units::module_limit, help_heading = "Limits")]
     pub module_limit: Vec<(String, u64)>,
@@ -132,6 +140,8 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("COFFERDAM_TABLE_ELEMENTS", "limits.table_elements"),
     ("COFFERDAM_HOST_CALLS", "limits.host_calls"),
     ("COFFERDAM_OPEN_FILES", "limits.open_files"),
+    ("COFFERDAM_SCRATCH", "limits.scratch"),
+    ("COFFERDAM_DISK", "limits.disk"),
 ];
 
 /// What came of all that says something about the policy.
@@ -156,7 +166,7 @@ impl Resolved {
     /// Directories that the guest is given.
     pub fn preopens(&self) -> Vec<Preopen> {
         let dirs = self.file.wasi.iter().flat_map(|w| w.dirs.iter().flatten());
-        dirs.map(|d| Preopen { host: d.host.clone(), guest: d.guest.clone(), access: d.access.into() }).collect()
+        dirs.filter_map(DirPart::preopen).collect()
     }
 
     /// Variables that the guest is given.
@@ -209,6 +219,9 @@ impl PolicyArgs {
             table_elements: self.table_elements.map(Count),
             host_calls: self.host_calls.map(Count),
             open_files: self.open_files.map(SmallCount),
+            scratch: self.scratch.map(Size),
+            disk: self.disk.map(Size),
+            message: None,
             instances: None,
         };
         Ok(PolicyFile {
@@ -291,11 +304,7 @@ impl PolicyArgs {
         let mut part = WasiPart::default();
         let below = below.wasi.clone().unwrap_or_default();
         if !self.dir.is_empty() {
-            let given = self.dir.iter().map(|dir| DirPart {
-                host: dir.host.clone(),
-                guest: dir.guest.clone(),
-                access: dir.access.into(),
-            });
+            let given = self.dir.iter().map(DirPart::from);
             let mut dirs = below.dirs.unwrap_or_default();
             dirs.retain(|dir| self.dir.iter().all(|given| given.guest != dir.guest));
             dirs.extend(given);

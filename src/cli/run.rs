@@ -103,6 +103,8 @@ impl Run {
             limits: WasiLimits {
                 output_bytes: limits.output.get(),
                 open_files: limits.open_files,
+                scratch_bytes: limits.scratch.get(),
+                disk_bytes: limits.disk.get(),
                 ..WasiLimits::default()
             },
             ..WasiConfig::default()
@@ -145,7 +147,7 @@ impl Run {
         let engine = engines::by_name(resolved.engine())?;
         engine.descriptor().id.clone_into(&mut context.engine);
         let bytes = read_module(&self.module, resolved.policy.module_limits.module_bytes)?;
-        let resources = self.cache.resources();
+        let resources = self.cache.resources(&resolved.config);
         let sandbox = Sandbox::builder(engine).policy(resolved.policy.clone()).resources(resources).build()?;
         self.run(&sandbox, &resolved, &bytes, context, line_is_open)
     }

@@ -1,9 +1,7 @@
 //! Values as people write them on the command line only: `data:/data:ro`, `NAME=VALUE`, an export's
 //! arguments. Each parser is what clap calls. Amounts are read by the library's `policy::units`.
 
-use std::path::PathBuf;
-
-use cofferdam::host::wasi::{Access, Preopen};
+use cofferdam::host::wasi::{Access, Preopen, Source};
 use cofferdam::policy::units::count;
 use cofferdam::{ValType, Value};
 
@@ -28,7 +26,7 @@ pub fn preopen(s: &str) -> Result<Preopen, String> {
     if host.is_empty() {
         return Err("write HOST[:GUEST][:ro], for instance --dir data:/data:ro".into());
     }
-    Ok(Preopen { host: PathBuf::from(host), guest: guest.to_owned(), access })
+    Ok(Preopen { source: Source::Host(host.into()), guest: guest.to_owned(), access })
 }
 
 /// What `--grant` names.
@@ -115,7 +113,7 @@ mod tests {
 
     #[test]
     fn directories_take_a_guest_name_and_read_only() {
-        let parts = |s| preopen(s).map(|p| (p.host.display().to_string(), p.guest, p.access));
+        let parts = |s| preopen(s).map(|p| (p.source.to_string(), p.guest, p.access));
         assert_eq!(parts("."), Ok((".".into(), ".".into(), Access::ReadWrite)));
         assert_eq!(parts("a:/b"), Ok(("a".into(), "/b".into(), Access::ReadWrite)));
         assert_eq!(parts("a:/b:ro"), Ok(("a".into(), "/b".into(), Access::ReadOnly)));

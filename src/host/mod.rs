@@ -67,7 +67,7 @@ impl GuestState {
     /// configured, and nothing of the host's own world gets into a deterministic run.
     pub(crate) fn apply(&mut self, limits: &Limits, determinism: Determinism) {
         let Some(wasi) = &mut self.wasi else { return };
-        wasi.tighten(limits.output.get(), limits.open_files);
+        wasi.tighten(limits);
         if let Determinism::Full { seed } = determinism {
             wasi.determine(seed);
         }

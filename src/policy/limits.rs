@@ -92,6 +92,12 @@ pub struct Limits {
     pub host_calls: u64,
     /// Files and directories that the guest may hold open at once.
     pub open_files: u32,
+    /// Bytes of memory that its memory file systems and overlays hold together. The rules are those of
+    /// [`WasiLimits::scratch_bytes`](crate::host::wasi::WasiLimits::scratch_bytes).
+    pub scratch: MemoryBytes,
+    /// Bytes that it may write to host directories, over its life. The rules are those of
+    /// [`WasiLimits::disk_bytes`](crate::host::wasi::WasiLimits::disk_bytes).
+    pub disk: MemoryBytes,
     #[doc(hidden)]
     #[serde(skip)]
     pub __more: More,
@@ -118,6 +124,8 @@ impl Limits {
             message: MemoryBytes::kib(100),
             host_calls: u64::MAX,
             open_files: 64,
+            scratch: MemoryBytes::mib(16),
+            disk: MemoryBytes::mib(64),
             __more: More(()),
         }
     }
@@ -133,6 +141,8 @@ impl Limits {
             output: MemoryBytes::mib(64),
             message: MemoryBytes::mib(64),
             open_files: 1_024,
+            scratch: MemoryBytes::mib(64),
+            disk: MemoryBytes::mib(1024),
             ..Self::agent()
         }
     }

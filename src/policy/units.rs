@@ -111,7 +111,7 @@ pub fn show_count(n: u64) -> String {
         return "unlimited".to_owned();
     }
     let units = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M")];
-    match units.into_iter().find(|(unit, _)| n > 0 && n % unit == 0) {
+    match units.into_iter().find(|(unit, _)| n > 0 && n.is_multiple_of(*unit)) {
         Some((unit, name)) => format!("{}{name}", n / unit),
         None => n.to_string(),
     }

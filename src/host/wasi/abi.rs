@@ -1,8 +1,9 @@
 //! The binary interface of preview 1: flags, rights and the layout of its structures, as in
 //! `typenames.witx`. Everything is little-endian.
 
-use cap_std::fs::{Metadata, MetadataExt};
 use rustix::fs::FileType as OsType;
+
+use super::fs::Stat;
 
 /// `lookupflags`: follow the last symbolic link of a path.
 pub(super) const LOOKUP_FOLLOW: u32 = 1;
@@ -121,11 +122,6 @@ impl From<OsType> for FileType {
     }
 }
 
-/// The type of the file that `metadata` describes.
-pub(super) fn file_type(metadata: &Metadata) -> FileType {
-    OsType::from_raw_mode(metadata.mode()).into()
-}
-
 /// Writes structures field by field.
 struct Fields<const N: usize>([u8; N]);
 
@@ -153,32 +149,24 @@ pub(super) fn fdstat(ty: FileType, flags: u16, base: u64, inheriting: u64) -> [u
         .0
 }
 
-/// `filestat`, 64 bytes, of something on the disk.
-pub(super) fn filestat(metadata: &Metadata) -> [u8; 64] {
+/// `filestat`, 64 bytes, of a file or directory.
+pub(super) fn filestat(stat: &Stat) -> [u8; 64] {
+    let [accessed, modified, changed] = stat.times;
     Fields::new()
-        .put(0, metadata.dev().to_le_bytes())
-        .put(8, metadata.ino().to_le_bytes())
-        .put(16, [file_type(metadata) as u8])
-        .put(24, metadata.nlink().to_le_bytes())
-        .put(32, metadata.size().to_le_bytes())
-        .put(40, nanoseconds(metadata.atime(), metadata.atime_nsec()).to_le_bytes())
-        .put(48, nanoseconds(metadata.mtime(), metadata.mtime_nsec()).to_le_bytes())
-        .put(56, nanoseconds(metadata.ctime(), metadata.ctime_nsec()).to_le_bytes())
+        .put(0, stat.device.to_le_bytes())
+        .put(8, stat.inode.to_le_bytes())
+        .put(16, [stat.ty as u8])
+        .put(24, stat.links.to_le_bytes())
+        .put(32, stat.size.to_le_bytes())
+        .put(40, accessed.to_le_bytes())
+        .put(48, modified.to_le_bytes())
+        .put(56, changed.to_le_bytes())
         .0
 }
 
 /// `filestat`, 64 bytes, of a standard stream.
 pub(super) fn stream_filestat(ty: FileType) -> [u8; 64] {
     Fields::new().put(16, [ty as u8]).0
-}
-
-/// Nanoseconds since 1970, as preview 1 counts them: nothing before, nothing after 2554.
-fn nanoseconds(seconds: i64, nanos: i64) -> u64 {
-    u64::try_from(i128::from(seconds) * 1_000_000_000 + i128::from(nanos)).unwrap_or(if seconds < 0 {
-        0
-    } else {
-        u64::MAX
-    })
 }
 
 /// `prestat`, 8 bytes: a directory whose name has `name_len` bytes.

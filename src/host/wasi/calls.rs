@@ -7,6 +7,7 @@ use cofferdam_engine::{Caller, FuncType, HostError, HostFunc, HostPrice, Import,
 
 use super::errno::{Done, Errno, Failure};
 use super::{MODULE, clock, environment, fd, io, open, path, poll, random, readdir};
+use crate::host::GuestState;
 
 /// One import of preview 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +136,7 @@ calls! {
     clock_res_get(id: u32, out: u32) -> I32, Quick, run clock::clock_res_get;
     clock_time_get(id: u32, precision: u64, out: u32) -> I32, Clock, run clock::clock_time_get;
     fd_advise(f: u32, offset: u64, len: u64, advice: u32) -> I32, Quick, run fd::fd_advise;
-    fd_allocate(f: u32, offset: u64, len: u64) -> I32, Quick, decline fd::fd_allocate;
+    fd_allocate(f: u32, offset: u64, len: u64) -> I32, Change, run fd::fd_allocate;
     fd_close(f: u32) -> I32, Call, run fd::fd_close;
     fd_datasync(f: u32) -> I32, Disk, run fd::fd_datasync;
     fd_fdstat_get(f: u32, out: u32) -> I32, Quick, run fd::fd_fdstat_get;
@@ -224,9 +225,15 @@ pub fn add_to(imports: &mut Imports) {
 
 fn host_func(call: &Call) -> HostFunc {
     let body = call.body;
+    let quick = matches!(call.work, Work::Quick | Work::Clock);
     let ty = FuncType::new(call.known.params, call.known.results);
     let func = HostFunc::new(ty, move |caller, values, results| {
-        let errno = match body(caller, values) {
+        let done = body(caller, values);
+        if !quick {
+            // What the base price does not cover is known only now.
+            settle(caller)?;
+        }
+        let errno = match done {
             Ok(()) => 0,
             Err(Failure::Errno(errno)) => errno as u16,
             Err(Failure::Stop(error)) => return Err(error),
@@ -237,5 +244,12 @@ fn host_func(call: &Call) -> HostFunc {
         Ok(())
     });
     let func = func.priced(call.work.price());
-    if matches!(call.work, Work::Quick | Work::Clock) { func.quick() } else { func }
+    if quick { func.quick() } else { func }
+}
+
+/// Pays for what a call has found to do beyond its price.
+fn settle(caller: &mut Caller<'_>) -> Result<(), HostError> {
+    let Some(wasi) = &caller.state::<GuestState>()?.wasi else { return Ok(()) };
+    let owed = wasi.quota.settle();
+    if owed == 0 { Ok(()) } else { caller.charge(owed) }
 }

@@ -13,8 +13,12 @@ use cap_std::fs::Dir;
 use parking_lot::Mutex;
 
 use super::clock::Clock;
+use super::clock::ClockId;
 use super::descriptors::{Descriptors, Kind, OpenDir};
-use super::random::Source;
+use super::fs::{self, Tree, Volume};
+use super::memory_dir::MemoryDir;
+use super::quota::Quota;
+use super::random;
 use super::state::{Strings, WasiState};
 use super::stream::{Flow, HostStream, Input, Sink};
 
@@ -111,27 +115,61 @@ pub enum Access {
     ReadWrite,
 }
 
-/// A directory that a guest is given. Paths are resolved beneath it by the kernel (`openat2`) or, where
-/// that is missing, component by component on open directories; links and renames cannot lead out.
+/// A directory that a guest is given. Links, `..` and renames cannot lead out of it, whatever it stands on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preopen {
-    /// The directory on the host.
-    pub host: PathBuf,
+    /// What it stands on.
+    pub source: Source,
     /// The name the guest knows it by, such as `/data` or `.`.
     pub guest: String,
     /// What may be done in it.
     pub access: Access,
 }
 
+/// What a directory of a guest stands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// A directory of the host's. Paths are resolved beneath it by the kernel (`openat2`) or, where that is
+    /// missing, component by component on open directories.
+    Host(PathBuf),
+    /// Memory: a tree of the guest's own, with this in it at first. It ends with the guest's state;
+    /// [`WasiState::memory`] reads it.
+    Memory(MemoryDir),
+    /// A directory of the host's that is only read, with what the guest writes in memory above it. It is
+    /// not copied: what somebody else changes there shows where the guest has not written.
+    Overlay(PathBuf),
+}
+
+/// For messages: the directory of the host's, or what else it is.
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Host(path) | Self::Overlay(path) => path.display().fmt(f),
+            Self::Memory(_) => f.write_str("a memory file system"),
+        }
+    }
+}
+
 impl Preopen {
+    /// `dir` in memory, to be read and changed, under the name `guest`.
+    pub fn memory(dir: MemoryDir, guest: impl Into<String>) -> Self {
+        Self { source: Source::Memory(dir), guest: guest.into(), access: Access::ReadWrite }
+    }
+
+    /// `host`, to be read, with changes in memory that `host` never sees, under the name `guest`.
+    pub fn overlay(host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
+        Self { source: Source::Overlay(host.into()), guest: guest.into(), access: Access::ReadWrite }
+    }
+
     /// `host`, to be read, under the name `guest`.
     pub fn read_only(host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
-        Self { host: host.into(), guest: guest.into(), access: Access::ReadOnly }
+        Self { source: Source::Host(host.into()), guest: guest.into(), access: Access::ReadOnly }
     }
 
     /// `host`, to be read and changed, under the name `guest`.
     pub fn read_write(host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
-        Self { host: host.into(), guest: guest.into(), access: Access::ReadWrite }
+        Self { source: Source::Host(host.into()), guest: guest.into(), access: Access::ReadWrite }
     }
 }
 
@@ -142,7 +180,8 @@ pub enum Clocks {
     #[default]
     Real,
     /// A time that depends on nothing but what the guest does: each reading takes one millisecond, and
-    /// sleeping moves the clock and returns at once. Times of files stay the host's.
+    /// sleeping moves the clock and returns at once. Times of files in memory are this clock's, those of
+    /// files of the host's stay the host's.
     Virtual {
         /// The real-time clock at the start, in nanoseconds since 1970.
         start_ns: u64,
@@ -176,12 +215,23 @@ pub struct WasiLimits {
     pub subscriptions: u32,
     /// Bytes of directory listings held for all open directories; above it `ENOMEM`.
     pub listing_bytes: u64,
+    /// Bytes of memory that memory file systems and overlays hold together; above it `ENOSPC`, after what
+    /// still fits. A file counts its size, holes included, in whole 16 KiB; its end counts the next power of
+    /// two from 512 bytes up. Where it stands on something the host gave, only the 16 KiB pieces that were
+    /// written count. Each file, directory and link counts 512 bytes besides, each name (and each name of an
+    /// overlay's base that was removed) 64 bytes and its length. What is removed is given back.
+    pub scratch_bytes: u64,
+    /// Bytes written to host directories; above it `ENOSPC`, after what still fits. Every byte written
+    /// counts, whether it lengthens a file or not, every byte by which a file grows without being written
+    /// (by a write behind its end or by `fd_filestat_set_size`), all of what `fd_allocate` reserves, and
+    /// 4,096 bytes for each file, directory and link that is made. Nothing is given back.
+    pub disk_bytes: u64,
 }
 
 impl Default for WasiLimits {
     /// 64 MiB of output, 128 descriptors (a process often has 1,024 for all its guests), 1,024 elements
     /// (`IOV_MAX` of Linux), paths of 4,096 bytes (its `PATH_MAX`), 4,096 subscriptions, 8 MiB of listings
-    /// (about 100,000 entries).
+    /// (about 100,000 entries), 64 MiB of files in memory, 1 GiB written to host directories.
     fn default() -> Self {
         Self {
             output_bytes: 64 << 20,
@@ -190,9 +240,14 @@ impl Default for WasiLimits {
             path_bytes: 4096,
             subscriptions: 4096,
             listing_bytes: 8 << 20,
+            scratch_bytes: 64 << 20,
+            disk_bytes: 1 << 30,
         }
     }
 }
+
+/// The device number of the first volume, higher than what hosts use.
+const VOLUME_DEVICE: u64 = 0xcf00_0000;
 
 /// Why a configuration cannot be given to a guest.
 #[derive(Debug, thiserror::Error)]
@@ -225,11 +280,21 @@ pub enum WasiConfigError {
         error: io::Error,
     },
     /// The name for the guest is empty, too long, given twice, or contains NUL.
-    #[error("{guest:?} cannot be a guest's name for {}: it is empty, too long, taken, or contains NUL", path.display())]
+    #[error("{guest:?} cannot be a guest's name for {source_name}: it is empty, too long, taken, or contains NUL")]
     GuestName {
-        /// The directory on the host.
-        path: PathBuf,
+        /// The directory on the host, or what else it is.
+        source_name: String,
         /// The name.
+        guest: String,
+    },
+    /// Something in a [`MemoryDir`] cannot be there.
+    #[error(
+        "{path:?} cannot be in {guest}: taken, beneath a file, or with a name that is empty, `..`, too long or NUL"
+    )]
+    MemoryPath {
+        /// Its path.
+        path: String,
+        /// The guest's name for the directory.
         guest: String,
     },
     /// More preopens than descriptors.
@@ -258,17 +323,22 @@ impl WasiConfig {
     pub fn build(self) -> Result<WasiState, WasiConfigError> {
         let outputs = [output(&self.stdout, "stdout")?, output(&self.stderr, "stderr")?];
         let stdin = input(self.stdin).map_err(|error| WasiConfigError::Stream { stream: "stdin", error })?;
+        let clock = Clock::new(self.clocks);
+        let quota = Arc::new(Quota::new(self.limits.scratch_bytes, self.limits.disk_bytes));
+        let (descriptors, volumes) = descriptors(&self.preopens, &self.limits, &quota, &clock)?;
         Ok(WasiState {
             args: arguments(&self.args)?,
             env: environment(&self.env)?,
-            descriptors: descriptors(&self.preopens, &self.limits)?,
+            descriptors,
             stdin,
             outputs,
             output_left: self.limits.output_bytes,
             open_line: [false; 2],
             listing_bytes: 0,
-            clock: Clock::new(self.clocks),
-            random: Source::new(self.random),
+            quota,
+            volumes,
+            clock,
+            random: random::Source::new(self.random),
             limits: self.limits,
         })
     }
@@ -315,22 +385,52 @@ fn output(output: &Output, stream: &'static str) -> Result<Sink, WasiConfigError
     }
 }
 
-fn descriptors(preopens: &[Preopen], limits: &WasiLimits) -> Result<Descriptors, WasiConfigError> {
-    let mut all = Descriptors::new(limits.open_files);
+/// Volumes, each under the guest's name for it.
+type Volumes = Vec<(String, Arc<Volume>)>;
+
+fn descriptors(
+    preopens: &[Preopen],
+    limits: &WasiLimits,
+    quota: &Arc<Quota>,
+    clock: &Clock,
+) -> Result<(Descriptors, Volumes), WasiConfigError> {
+    let (mut all, mut volumes) = (Descriptors::new(limits.open_files), Vec::new());
     let too_many = || WasiConfigError::TooManyPreopens { count: preopens.len(), limit: limits.open_files };
     for kind in [Kind::Stdin, Kind::Stdout, Kind::Stderr] {
         all.insert(kind, 0).map_err(|_| too_many())?;
     }
     let mut names = BTreeSet::new();
-    for Preopen { host, guest, access } in preopens {
+    for (index, Preopen { source, guest, access }) in preopens.iter().enumerate() {
         let too_long = guest.len() > limits.path_bytes as usize;
         if guest.is_empty() || too_long || guest.contains('\0') || !names.insert(guest) {
-            return Err(WasiConfigError::GuestName { path: host.clone(), guest: guest.clone() });
+            return Err(WasiConfigError::GuestName { source_name: source.to_string(), guest: guest.clone() });
         }
-        let dir = Dir::open_ambient_dir(host, ambient_authority())
-            .map_err(|error| WasiConfigError::Preopen { path: host.clone(), error })?;
-        let dir = OpenDir { dir: dir.into(), access: *access, preopen: Some(guest.as_str().into()), listing: None };
+        let open = |path: &PathBuf| {
+            Dir::open_ambient_dir(path, ambient_authority())
+                .map_err(|error| WasiConfigError::Preopen { path: path.clone(), error })
+        };
+        let device = VOLUME_DEVICE + index as u64;
+        let tree = |base| Tree::new(device, base, quota.clone(), clock.now(ClockId::Realtime));
+        let volume = match source {
+            Source::Host(path) => Err(open(path)?),
+            Source::Overlay(path) => Ok(tree(Some(open(path)?))),
+            Source::Memory(dir) => {
+                let mut tree = tree(None);
+                dir.grow(&mut tree, clock.now(ClockId::Realtime))
+                    .map_err(|path| WasiConfigError::MemoryPath { path, guest: guest.clone() })?;
+                Ok(tree)
+            }
+        };
+        let dir = match volume {
+            Err(host) => fs::Dir::Host(host.into()),
+            Ok(tree) => {
+                let volume = Volume::new(tree);
+                volumes.push((guest.clone(), volume.clone()));
+                fs::Dir::Volume(volume.root().into())
+            }
+        };
+        let dir = OpenDir { dir, access: *access, preopen: Some(guest.as_str().into()), listing: None };
         all.insert(Kind::Dir(dir), 0).map_err(|_| too_many())?;
     }
-    Ok(all)
+    Ok((all, volumes))
 }

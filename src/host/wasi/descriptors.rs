@@ -1,14 +1,10 @@
 //! The guest's descriptor table: bounded, lowest free number first.
 
-use std::fs::File;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-
-use cap_std::fs::Dir;
-use rustix::fs::{Mode, OFlags};
+use std::collections::BTreeSet;
 
 use super::config::Access;
 use super::errno::Errno;
+use super::fs::{Dir, File};
 use super::readdir::Listing;
 
 /// One open descriptor.
@@ -31,7 +27,7 @@ pub(super) enum Kind {
 /// An open regular file.
 #[derive(Clone)]
 pub(super) struct OpenFile {
-    pub file: Arc<File>,
+    pub file: File,
     pub readable: bool,
     pub writable: bool,
     /// Of the directory it was opened through.
@@ -40,7 +36,7 @@ pub(super) struct OpenFile {
 
 /// An open directory.
 pub(super) struct OpenDir {
-    pub dir: Arc<Dir>,
+    pub dir: Dir,
     pub access: Access,
     /// The name given by the configuration, if it was.
     pub preopen: Option<Box<str>>,
@@ -50,7 +46,7 @@ pub(super) struct OpenDir {
 
 impl OpenDir {
     /// The directory, to change something in it.
-    pub fn writable(&self) -> Result<&Arc<Dir>, Errno> {
+    pub fn writable(&self) -> Result<&Dir, Errno> {
         match self.access {
             Access::ReadWrite => Ok(&self.dir),
             Access::ReadOnly => Err(Errno::ReadOnly),
@@ -58,23 +54,18 @@ impl OpenDir {
     }
 }
 
-/// `dir` opened for reading; what cap-std holds is only a reference to it (`O_PATH`).
-pub(super) fn readable(dir: &Dir) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-}
-
 /// The table.
 pub(super) struct Descriptors {
     slots: Vec<Option<Descriptor>>,
-    /// No slot below this one is free.
-    free_from: usize,
+    /// Slots that are free.
+    free: BTreeSet<u32>,
     limit: usize,
 }
 
 impl Descriptors {
     /// An empty table for at most `limit` descriptors.
     pub fn new(limit: u32) -> Self {
-        Self { slots: Vec::new(), free_from: 0, limit: limit as usize }
+        Self { slots: Vec::new(), free: BTreeSet::new(), limit: limit as usize }
     }
 
     /// At most `limit` descriptors from now on; what is open stays open.
@@ -98,34 +89,33 @@ impl Descriptors {
         }
     }
 
-    /// Whether another descriptor can be opened, asked before the host opens anything.
+    /// Whether another descriptor can be opened, asked before anything is.
     pub fn room(&self) -> Result<(), Errno> {
-        let full = self.slots.len() >= self.limit && self.slots.iter().skip(self.free_from).all(Option::is_some);
-        if full { Err(Errno::TooManyOpen) } else { Ok(()) }
+        if self.lowest() < self.limit { Ok(()) } else { Err(Errno::TooManyOpen) }
+    }
+
+    /// The lowest free number.
+    fn lowest(&self) -> usize {
+        self.free.first().map_or(self.slots.len(), |free| *free as usize)
     }
 
     /// Opens a descriptor under the lowest free number.
     pub fn insert(&mut self, kind: Kind, flags: u16) -> Result<u32, Errno> {
-        let at = (self.free_from..self.slots.len())
-            .find(|i| self.slots.get(*i).is_some_and(Option::is_none))
-            .unwrap_or(self.slots.len());
-        if at >= self.limit {
-            return Err(Errno::TooManyOpen);
-        }
-        let fd = u32::try_from(at).map_err(|_| Errno::TooManyOpen)?;
+        let at = self.lowest();
+        let fd = u32::try_from(at).ok().filter(|_| at < self.limit).ok_or(Errno::TooManyOpen)?;
         let descriptor = Some(Descriptor { kind, flags });
         match self.slots.get_mut(at) {
             Some(slot) => *slot = descriptor,
             None => self.slots.push(descriptor),
         }
-        self.free_from = at + 1;
+        self.free.remove(&fd);
         Ok(fd)
     }
 
     /// Frees a number.
     pub fn take(&mut self, fd: u32) -> Result<Descriptor, Errno> {
         let taken = self.slots.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::BadFd)?;
-        self.free_from = self.free_from.min(fd as usize);
+        self.free.insert(fd);
         Ok(taken)
     }
 

@@ -1,21 +1,18 @@
 //! Calls on one descriptor that move no data: closing, flags, metadata, positions, preopens.
 
-use std::fs::File;
-use std::io::{Seek, SeekFrom};
+use std::io::SeekFrom;
 use std::time::Duration;
 
-use cap_std::fs::Metadata;
 use cofferdam_engine::{Caller, Wake};
-use rustix::fs::{OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::abi::{
     FD_APPEND, FD_DSYNC, FD_NONBLOCK, FD_RSYNC, FD_SYNC, FileType, SET_ATIM, SET_ATIM_NOW, SET_MTIM, SET_MTIM_NOW,
     fdstat, filestat, prestat, rights, stream_filestat,
 };
-use super::clock::ClockId;
 use super::config::Access;
-use super::descriptors::{Descriptor, Kind, OpenFile, readable};
+use super::descriptors::{Descriptor, Kind, OpenFile};
 use super::errno::{Done, Errno};
+use super::fs::{CHUNK, File, NewTime, NewTimes};
 use super::state::WasiState;
 
 /// All `fdflags` there are.
@@ -54,31 +51,59 @@ pub(super) fn fd_advise(caller: &mut Caller<'_>, fd: u32, offset: u64, len: u64,
     file(caller, fd).map(|_| ())
 }
 
-/// Reserving is refused: it would take disk from the host that no write was charged for.
-pub(super) fn fd_allocate(caller: &mut Caller<'_>, fd: u32, _offset: u64, _len: u64) -> Done {
-    file(caller, fd)?;
-    Err(Errno::NotImplemented.into())
+/// Chunks of the base of an overlay that are copied for one allocation between two looks at fuel and time.
+const CHUNKS_AT_ONCE: u64 = 16;
+
+pub(super) fn fd_allocate(caller: &mut Caller<'_>, fd: u32, offset: u64, len: u64) -> Done {
+    let open = file(caller, fd)?;
+    if !open.writable {
+        return Err(if open.access == Access::ReadOnly { Errno::ReadOnly } else { Errno::BadFd }.into());
+    }
+    if len == 0 {
+        return Err(Errno::Invalid.into());
+    }
+    let end = offset.checked_add(len).filter(|end| i64::try_from(*end).is_ok()).ok_or(Errno::FileTooBig)?;
+    match open.file.clone() {
+        File::Host(file) => {
+            let state = WasiState::of(caller)?;
+            let quota = state.quota.clone();
+            // A disk takes its time; others may run meanwhile.
+            Ok(caller.wait(Wake::Every(Duration::ZERO), || Some(file.allocate(offset, len, &quota)))??)
+        }
+        File::Volume(file) => {
+            let mut at = offset;
+            while at < end {
+                let next = file.allocate(at, end, CHUNKS_AT_ONCE, WasiState::of(caller)?.terms())?;
+                caller.charge_bytes((next - at).min(CHUNKS_AT_ONCE * CHUNK))?;
+                caller.check()?;
+                at = next;
+            }
+            Ok(())
+        }
+    }
 }
 
 pub(super) fn fd_sync(caller: &mut Caller<'_>, fd: u32) -> Done {
-    sync(caller, fd, File::sync_all)
+    sync(caller, fd, false)
 }
 
 pub(super) fn fd_datasync(caller: &mut Caller<'_>, fd: u32) -> Done {
-    sync(caller, fd, File::sync_data)
+    sync(caller, fd, true)
 }
 
-fn sync(caller: &mut Caller<'_>, fd: u32, how: fn(&File) -> std::io::Result<()>) -> Done {
+fn sync(caller: &mut Caller<'_>, fd: u32, data_only: bool) -> Done {
     let state = WasiState::of(caller)?;
     let file = match &state.descriptors.get(fd)?.kind {
         Kind::Stdin => return Ok(()),
         Kind::Stdout => return state.outputs[0].flush(),
         Kind::Stderr => return state.outputs[1].flush(),
-        Kind::File(open) => open.file.clone(),
-        Kind::Dir(open) => File::from(readable(&open.dir)?).into(),
+        Kind::File(open) => open.file.on_disk(),
+        Kind::Dir(open) => open.dir.on_disk()?,
     };
+    let Some(file) = file else { return Ok(()) };
+    let sync = || if data_only { file.sync_data() } else { file.sync_all() };
     // A disk takes its time; others may run meanwhile.
-    Ok(caller.wait(Wake::Every(Duration::ZERO), || Some(how(&file)))??)
+    Ok(caller.wait(Wake::Every(Duration::ZERO), || Some(sync()))??)
 }
 
 pub(super) fn fd_fdstat_get(caller: &mut Caller<'_>, fd: u32, out: u32) -> Done {
@@ -102,9 +127,7 @@ pub(super) fn fd_fdstat_set_flags(caller: &mut Caller<'_>, fd: u32, flags: u32) 
         return Err(Errno::NotSupported.into());
     }
     if let Kind::File(open) = &descriptor.kind {
-        let mut os = rustix::fs::fcntl_getfl(&*open.file)?;
-        os.set(OFlags::APPEND, flags & FD_APPEND != 0);
-        rustix::fs::fcntl_setfl(&*open.file, os)?;
+        open.file.set_append(flags & FD_APPEND != 0)?;
     }
     descriptor.flags = flags;
     Ok(())
@@ -122,15 +145,18 @@ pub(super) fn fd_filestat_get(caller: &mut Caller<'_>, fd: u32, out: u32) -> Don
         Kind::Stdin => stream_filestat(state.stdin.file_type()),
         Kind::Stdout => stream_filestat(state.outputs[0].file_type()),
         Kind::Stderr => stream_filestat(state.outputs[1].file_type()),
-        Kind::File(open) => filestat(&Metadata::from_file(&open.file)?),
-        Kind::Dir(open) => filestat(&open.dir.dir_metadata()?),
+        Kind::File(open) => filestat(&open.file.stat()?),
+        Kind::Dir(open) => filestat(&open.dir.stat_self()?),
     };
     Ok(caller.write(out, &stat)?)
 }
 
 pub(super) fn fd_filestat_set_size(caller: &mut Caller<'_>, fd: u32, size: u64) -> Done {
-    match &WasiState::of(caller)?.descriptors.get(fd)?.kind {
-        Kind::File(open) if open.writable => Ok(open.file.set_len(size)?),
+    let state = WasiState::of(caller)?;
+    match &state.descriptors.get(fd)?.kind {
+        // The same number on every backing and file system.
+        Kind::File(open) if open.writable && i64::try_from(size).is_err() => Err(Errno::Invalid.into()),
+        Kind::File(open) if open.writable => Ok(open.file.set_size(size, state.terms())?),
         Kind::File(OpenFile { access: Access::ReadOnly, .. }) => Err(Errno::ReadOnly.into()),
         Kind::File(_) => Err(Errno::BadFd.into()),
         Kind::Dir(_) => Err(Errno::IsDirectory.into()),
@@ -139,43 +165,29 @@ pub(super) fn fd_filestat_set_size(caller: &mut Caller<'_>, fd: u32, size: u64) 
 }
 
 pub(super) fn fd_filestat_set_times(caller: &mut Caller<'_>, fd: u32, atim: u64, mtim: u64, flags: u32) -> Done {
+    let times = new_times(atim, mtim, flags)?;
     let state = WasiState::of(caller)?;
-    let times = timestamps(state, atim, mtim, flags)?;
     match &state.descriptors.get(fd)?.kind {
         Kind::File(OpenFile { access: Access::ReadOnly, .. }) => Err(Errno::ReadOnly.into()),
-        Kind::File(open) => Ok(rustix::fs::futimens(&*open.file, &times)?),
-        Kind::Dir(open) => {
-            let dir = open.writable()?;
-            Ok(rustix::fs::utimensat(&**dir, ".", &times, rustix::fs::AtFlags::empty())?)
-        }
+        Kind::File(open) => Ok(open.file.set_times(times, state.terms())?),
+        Kind::Dir(open) => Ok(open.writable()?.set_own_times(times, state.terms())?),
         Kind::Stdin | Kind::Stdout | Kind::Stderr => Err(Errno::Invalid.into()),
     }
 }
 
-/// The times to set, by `fstflags`. "Now" is the guest's own now where its clock is virtual.
-pub(super) fn timestamps(state: &mut WasiState, atim: u64, mtim: u64, flags: u32) -> Result<Timestamps, Errno> {
+/// The times to set, by `fstflags`.
+pub(super) fn new_times(atim: u64, mtim: u64, flags: u32) -> Result<NewTimes, Errno> {
     let both = |a, b| flags & (a | b) == a | b;
     let unknown = flags & !(SET_ATIM | SET_ATIM_NOW | SET_MTIM | SET_MTIM_NOW) != 0;
     if unknown || both(SET_ATIM, SET_ATIM_NOW) || both(SET_MTIM, SET_MTIM_NOW) {
         return Err(Errno::Invalid);
     }
-    let clock = &state.clock;
-    let special = |nanos| Timespec { tv_sec: 0, tv_nsec: nanos };
-    let at = |ns: u64| Timespec {
-        // Both fit: a 64-bit count of nanoseconds is less than 600 years.
-        tv_sec: (ns / 1_000_000_000).cast_signed(),
-        tv_nsec: (ns % 1_000_000_000).cast_signed(),
-    };
     let time = |set, now, ns| match flags {
-        f if f & set != 0 => at(ns),
-        f if f & now != 0 && clock.is_virtual() => at(clock.now(ClockId::Realtime)),
-        f if f & now != 0 => special(UTIME_NOW),
-        _ => special(UTIME_OMIT),
+        f if f & set != 0 => NewTime::At(ns),
+        f if f & now != 0 => NewTime::Now,
+        _ => NewTime::Keep,
     };
-    Ok(Timestamps {
-        last_access: time(SET_ATIM, SET_ATIM_NOW, atim),
-        last_modification: time(SET_MTIM, SET_MTIM_NOW, mtim),
-    })
+    Ok([time(SET_ATIM, SET_ATIM_NOW, atim), time(SET_MTIM, SET_MTIM_NOW, mtim)])
 }
 
 pub(super) fn fd_prestat_get(caller: &mut Caller<'_>, fd: u32, out: u32) -> Done {
@@ -209,12 +221,12 @@ pub(super) fn fd_seek(caller: &mut Caller<'_>, fd: u32, offset: i64, whence: u32
         _ => return Err(Errno::Invalid.into()),
     };
     caller.bytes(out, 8)?;
-    let position = (&*file(caller, fd)?.file).seek(to)?;
+    let position = file(caller, fd)?.file.seek(to)?;
     Ok(caller.write(out, &position.to_le_bytes())?)
 }
 
 pub(super) fn fd_tell(caller: &mut Caller<'_>, fd: u32, out: u32) -> Done {
-    let position = (&*file(caller, fd)?.file).stream_position()?;
+    let position = file(caller, fd)?.file.seek(SeekFrom::Current(0))?;
     Ok(caller.write(out, &position.to_le_bytes())?)
 }
 

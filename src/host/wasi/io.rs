@@ -7,7 +7,6 @@ use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 
 use cofferdam_engine::{Caller, HostError, Limit, OutOfBounds};
-use rustix::io::{preadv, pwritev, readv, retry_on_intr, writev};
 
 use super::abi::{FD_NONBLOCK, IOVEC};
 use super::descriptors::{Kind, OpenFile};
@@ -100,10 +99,8 @@ fn read_file(caller: &mut Caller<'_>, file: &OpenFile, mut iovs: Iovs, offset: O
     while !iovs.is_empty() {
         let windows = iovs.upcoming(CHUNK);
         let (_, memory) = WasiState::and_memory(caller)?;
-        let read = |slices: &mut [IoSliceMut<'_>]| match offset {
-            None => retry_on_intr(|| readv(&file.file, slices)),
-            Some(at) => retry_on_intr(|| preadv(&file.file, slices, at.saturating_add(done.into()))),
-        };
+        let at = offset.map(|at| at.saturating_add(done.into()));
+        let read = |slices: &mut [IoSliceMut<'_>]| file.file.read(slices, at);
         // Ranges that overlap cannot be lent out at once; they are filled one after the other.
         let (asked, n) = match disjoint(memory, &windows) {
             Some(mut slices) => (windows.iter().map(Range::len).sum(), read(&mut slices)),
@@ -138,13 +135,9 @@ fn write_file(caller: &mut Caller<'_>, file: &OpenFile, mut iovs: Iovs, offset: 
         let windows = iovs.upcoming(CHUNK);
         let asked = windows.iter().map(Range::len).sum::<usize>();
         caller.charge_bytes(asked as u64)?;
-        let (_, memory) = WasiState::and_memory(caller)?;
-        let slices = shared(memory, &windows)?;
-        let n = match offset {
-            None => retry_on_intr(|| writev(&file.file, &slices)),
-            Some(at) => retry_on_intr(|| pwritev(&file.file, &slices, at.saturating_add(done.into()))),
-        };
-        let n = match n {
+        let (state, memory) = WasiState::and_memory(caller)?;
+        let at = offset.map(|at| at.saturating_add(done.into()));
+        let n = match file.file.write(&shared(memory, &windows)?, at, state.terms()) {
             Ok(n) => n.min(asked),
             Err(_) if done > 0 => break,
             Err(error) => return Err(error.into()),

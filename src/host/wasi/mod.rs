@@ -1,8 +1,7 @@
 //! WASI preview 1 as a thin layer of neutral host functions, the same on every engine.
 //!
 //! A guest has what its [`WasiConfig`] names and nothing else. All 46 calls link; [`known_imports`] says
-//! which of them do something. The others answer `ENOSYS`: sockets, signals, `fd_fdstat_set_rights`, and
-//! `fd_allocate`, because it takes disk that no write was charged for.
+//! which of them do something. The others answer `ENOSYS`: sockets, signals, `fd_fdstat_set_rights`.
 //!
 //! | a guest that | is told |
 //! |---|---|
@@ -31,10 +30,13 @@ mod descriptors;
 mod environment;
 mod errno;
 mod fd;
+mod fs;
 mod io;
+mod memory_dir;
 mod open;
 mod path;
 mod poll;
+mod quota;
 mod random;
 mod readdir;
 mod state;
@@ -43,8 +45,9 @@ mod stream;
 mod tests;
 
 pub use calls::{KnownImport, add_to, imports, known_imports};
-pub use config::{Access, Clocks, Output, Preopen, Random, Stdin, WasiConfig, WasiConfigError, WasiLimits};
-pub use state::WasiState;
+pub use config::{Access, Clocks, Output, Preopen, Random, Source, Stdin, WasiConfig, WasiConfigError, WasiLimits};
+pub use memory_dir::{MemoryDir, MemoryView};
+pub use state::{FileUsage, WasiState};
 
 /// The module half of every name of preview 1.
 pub const MODULE: &str = "wasi_snapshot_preview1";

@@ -1,21 +1,15 @@
 //! `path_open`. Only regular files and directories are opened: opening a FIFO may block, opening a device
-//! may do something. So the type is looked at first, the open does not block, and the type of what was
-//! opened is looked at again, in case somebody has put something else there meanwhile.
+//! may do something. So the type is looked at first.
 
-use std::sync::Arc;
-
-use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, OpenOptionsSyncExt};
-use cap_std::fs::{Dir, Metadata, OpenOptions, OpenOptionsExt};
+use cap_fs_ext::FollowSymlinks;
 use cofferdam_engine::Caller;
-use rustix::fs::OFlags;
 
-use super::abi::{
-    FD_APPEND, FD_DSYNC, FD_RSYNC, FD_SYNC, FileType, O_CREAT, O_DIRECTORY, O_EXCL, O_TRUNC, file_type, rights,
-};
+use super::abi::{FD_APPEND, FD_DSYNC, FD_RSYNC, FD_SYNC, FileType, O_CREAT, O_DIRECTORY, O_EXCL, O_TRUNC, rights};
 use super::config::Access;
 use super::descriptors::{Kind, OpenDir, OpenFile};
 use super::errno::{Done, Errno};
 use super::fd::FD_FLAGS;
+use super::fs::{Dir, OpenHow, Terms};
 use super::path::{lookup, read_path};
 use super::state::WasiState;
 
@@ -39,7 +33,7 @@ pub(super) fn path_open(
     let wish = Wish::new(open.access, dirflags, oflags, base, fdflags)?;
     // Before anything is created or cut.
     state.descriptors.room()?;
-    let kind = wish.open(&open.dir, &path)?;
+    let kind = wish.open(&open.dir, &path, state.terms())?;
     let opened = state.descriptors.insert(kind, wish.flags)?;
     Ok(caller.write(out, &opened.to_le_bytes())?)
 }
@@ -79,67 +73,47 @@ impl Wish {
         Ok(wish)
     }
 
-    fn open(&self, dir: &Dir, path: &str) -> Done<Kind> {
+    fn open(&self, dir: &Dir, path: &str, terms: Terms<'_>) -> Done<Kind> {
         if self.access == Access::ReadOnly && (self.write || self.truncate) {
             return Err(Errno::ReadOnly.into());
         }
-        let found = match self.follow {
-            FollowSymlinks::Yes => dir.metadata(path),
-            FollowSymlinks::No => dir.symlink_metadata(path),
-        };
-        let ty = match found.map_err(Errno::from) {
+        let ty = match dir.stat(path, self.follow) {
             Ok(_) if self.create && self.exclusive => return Err(Errno::Exists.into()),
-            Ok(metadata) => file_type(&metadata),
+            Ok(stat) => stat.ty,
             Err(Errno::NotFound) if self.create && self.access == Access::ReadOnly => {
                 return Err(Errno::ReadOnly.into());
             }
-            Err(Errno::NotFound) if self.create => return self.open_file(dir, path, true),
+            Err(Errno::NotFound) if self.create => return self.open_file(dir, path, true, terms),
             Err(errno) => return Err(errno.into()),
         };
         match ty {
             FileType::Directory if self.write || self.truncate || self.create => Err(Errno::IsDirectory.into()),
             FileType::Directory => self.open_dir(dir, path),
             _ if self.directory => Err(Errno::NotDirectory.into()),
-            FileType::RegularFile => self.open_file(dir, path, false),
+            FileType::RegularFile => self.open_file(dir, path, false, terms),
             FileType::SymbolicLink => Err(Errno::Loop.into()),
             _ => Err(Errno::Access.into()),
         }
     }
 
     fn open_dir(&self, dir: &Dir, path: &str) -> Done<Kind> {
-        let opened = match self.follow {
-            FollowSymlinks::Yes => dir.open_dir(path)?,
-            FollowSymlinks::No => dir.open_dir_nofollow(path)?,
-        };
-        Ok(Kind::Dir(OpenDir { dir: opened.into(), access: self.access, preopen: None, listing: None }))
+        let dir = dir.open_dir(path, self.follow)?;
+        Ok(Kind::Dir(OpenDir { dir, access: self.access, preopen: None, listing: None }))
     }
 
-    fn open_file(&self, dir: &Dir, path: &str, create: bool) -> Done<Kind> {
-        // The host wants write access for creating and cutting; what the guest may do with the file is
-        // up to what it asked for.
-        let write = self.write || self.truncate || create;
-        let append = if self.flags & FD_APPEND != 0 { OFlags::APPEND } else { OFlags::empty() };
-        let mut options = OpenOptions::new();
-        options
-            .read(self.read || !write)
-            .write(write)
-            .create(create)
-            .create_new(create && self.exclusive)
-            .truncate(self.truncate)
-            .custom_flags((append | OFlags::NOCTTY).bits().cast_signed())
-            .follow(self.follow)
-            .nonblock(true)
-            .sync(self.flags & (FD_SYNC | FD_RSYNC) != 0)
-            .dsync(self.flags & FD_DSYNC != 0);
-        let file = dir.open_with(path, &options)?.into_std();
-        if file_type(&Metadata::from_file(&file)?) != FileType::RegularFile {
-            return Err(Errno::Access.into());
-        }
-        Ok(Kind::File(OpenFile {
-            file: Arc::new(file),
-            readable: self.read,
-            writable: self.write,
-            access: self.access,
-        }))
+    fn open_file(&self, dir: &Dir, path: &str, create: bool, terms: Terms<'_>) -> Done<Kind> {
+        let how = OpenHow {
+            follow: self.follow,
+            read: self.read,
+            write: self.write,
+            create,
+            exclusive: self.exclusive,
+            truncate: self.truncate,
+            append: self.flags & FD_APPEND != 0,
+            sync: self.flags & (FD_SYNC | FD_RSYNC) != 0,
+            dsync: self.flags & FD_DSYNC != 0,
+        };
+        let file = dir.open_file(path, &how, terms)?;
+        Ok(Kind::File(OpenFile { file, readable: self.read, writable: self.write, access: self.access }))
     }
 }

@@ -1,20 +1,17 @@
-//! Calls on paths. A path is resolved beneath the directory it is relative to, by cap-std, never by
-//! looking at the string; what the string itself rules out (absolute, NUL, no UTF-8) is refused first.
+//! Calls on paths. A path is resolved beneath the directory it is relative to, by what stands behind it (see
+//! `fs`), never by looking at the string; what the string itself rules out (absolute, NUL, no UTF-8) is refused first.
 //!
 //! What leads out is refused with `EPERM`, what a read-only directory does not allow with `EROFS`. Links
 //! that a guest makes only ever lead downwards from where they are, so that whatever it renames
 //! afterwards, another program that follows them stays inside too.
 
-use std::sync::Arc;
-
-use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use cap_fs_ext::FollowSymlinks;
 use cofferdam_engine::Caller;
-use rustix::fs::{AtFlags, OFlags};
 
 use super::abi::{LOOKUP_FOLLOW, filestat};
 use super::errno::{Done, Errno};
-use super::fd::timestamps;
+use super::fd::new_times;
+use super::fs::{Dir, Terms};
 use super::state::WasiState;
 
 /// Fuel for each byte of a path: two of them may be a component, and each component is looked up.
@@ -22,24 +19,25 @@ const PATH_BYTE_PRICE: u64 = 30;
 
 pub(super) fn path_create_directory(caller: &mut Caller<'_>, fd: u32, ptr: u32, len: u32) -> Done {
     let path = read_path(caller, ptr, len)?;
-    Ok(changing(caller, fd)?.create_dir(path)?)
+    let (dir, terms) = changing(caller, fd)?;
+    Ok(dir.create_dir(&path, terms)?)
 }
 
 pub(super) fn path_remove_directory(caller: &mut Caller<'_>, fd: u32, ptr: u32, len: u32) -> Done {
     let path = read_path(caller, ptr, len)?;
-    let trimmed = path.trim_end_matches('/');
-    Ok(changing(caller, fd)?.remove_dir(trimmed)?)
+    let (dir, terms) = changing(caller, fd)?;
+    Ok(dir.remove_dir(path.trim_end_matches('/'), terms)?)
 }
 
 pub(super) fn path_unlink_file(caller: &mut Caller<'_>, fd: u32, ptr: u32, len: u32) -> Done {
     let path = read_path(caller, ptr, len)?;
-    let dir = changing(caller, fd)?;
+    let (dir, terms) = changing(caller, fd)?;
     if path.ends_with('/') {
         // Only a directory may be called so, and a directory is not unlinked.
-        dir.metadata(path)?;
+        dir.stat(&path, FollowSymlinks::Yes)?;
         return Err(Errno::IsDirectory.into());
     }
-    Ok(dir.remove_file(path)?)
+    Ok(dir.unlink(&path, terms)?)
 }
 
 pub(super) fn path_rename(
@@ -53,9 +51,8 @@ pub(super) fn path_rename(
 ) -> Done {
     let old = read_path(caller, old_ptr, old_len)?;
     let new = read_path(caller, new_ptr, new_len)?;
-    let from = changing(caller, old_fd)?;
-    let to = changing(caller, new_fd)?;
-    Ok(from.rename(old, &to, new)?)
+    let (from, to, terms) = changing_both(caller, old_fd, new_fd)?;
+    Ok(from.rename(&old, to, &new, terms)?)
 }
 
 /// Both directories must be writable: a second name would otherwise let a guest write to a file that it
@@ -76,9 +73,8 @@ pub(super) fn path_link(
     if lookup(old_flags)? == FollowSymlinks::Yes {
         return Err(Errno::Invalid.into());
     }
-    let from = changing(caller, old_fd)?;
-    let to = changing(caller, new_fd)?;
-    Ok(from.hard_link(old, &to, new)?)
+    let (from, to, terms) = changing_both(caller, old_fd, new_fd)?;
+    Ok(from.link(&old, to, &new, terms)?)
 }
 
 pub(super) fn path_symlink(
@@ -94,7 +90,8 @@ pub(super) fn path_symlink(
     if target.split('/').any(|part| part == "..") {
         return Err(Errno::Permission.into());
     }
-    Ok(changing(caller, fd)?.symlink(target, link)?)
+    let (dir, terms) = changing(caller, fd)?;
+    Ok(dir.symlink(&target, &link, terms)?)
 }
 
 pub(super) fn path_readlink(
@@ -109,8 +106,8 @@ pub(super) fn path_readlink(
     let path = read_path(caller, ptr, len)?;
     caller.bytes(buf, buf_len)?;
     caller.bytes(out, 4)?;
-    let target = WasiState::of(caller)?.descriptors.dir(fd)?.dir.read_link(path)?;
-    let target = target.to_str().ok_or(Errno::IllegalSequence)?.as_bytes();
+    let target = WasiState::of(caller)?.descriptors.dir(fd)?.dir.read_link(&path)?;
+    let target = target.as_bytes();
     let part = target.get(..buf_len as usize).unwrap_or(target);
     caller.charge_bytes(part.len() as u64)?;
     caller.write(buf, part)?;
@@ -121,12 +118,8 @@ pub(super) fn path_readlink(
 pub(super) fn path_filestat_get(caller: &mut Caller<'_>, fd: u32, flags: u32, ptr: u32, len: u32, out: u32) -> Done {
     let path = read_path(caller, ptr, len)?;
     let follow = lookup(flags)?;
-    let dir = &WasiState::of(caller)?.descriptors.dir(fd)?.dir;
-    let metadata = match follow {
-        FollowSymlinks::Yes => dir.metadata(path)?,
-        FollowSymlinks::No => dir.symlink_metadata(path)?,
-    };
-    Ok(caller.write(out, &filestat(&metadata))?)
+    let stat = WasiState::of(caller)?.descriptors.dir(fd)?.dir.stat(&path, follow)?;
+    Ok(caller.write(out, &filestat(&stat))?)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the signature is preview 1's")]
@@ -142,18 +135,22 @@ pub(super) fn path_filestat_set_times(
 ) -> Done {
     let path = read_path(caller, ptr, len)?;
     let follow = lookup(flags)?;
-    let times = timestamps(WasiState::of(caller)?, atim, mtim, times)?;
-    let dir = changing(caller, fd)?;
-    // Only a reference, not really open: so that a FIFO cannot block and a device is left alone.
-    let mut options = OpenOptions::new();
-    options.read(true).follow(follow).custom_flags(OFlags::PATH.bits().cast_signed());
-    let file = dir.open_with(path, &options)?;
-    Ok(rustix::fs::utimensat(&file, "", &times, AtFlags::EMPTY_PATH)?)
+    let times = new_times(atim, mtim, times)?;
+    let (dir, terms) = changing(caller, fd)?;
+    Ok(dir.set_times(&path, follow, times, terms)?)
 }
 
 /// The directory `fd`, if something may be changed in it.
-fn changing(caller: &mut Caller<'_>, fd: u32) -> Done<Arc<Dir>> {
-    Ok(WasiState::of(caller)?.descriptors.dir(fd)?.writable()?.clone())
+fn changing<'c>(caller: &'c mut Caller<'_>, fd: u32) -> Done<(&'c Dir, Terms<'c>)> {
+    let state = WasiState::of(caller)?;
+    Ok((state.descriptors.dir(fd)?.writable()?, state.terms()))
+}
+
+/// The directories `from` and `to`, if something may be changed in both.
+fn changing_both<'c>(caller: &'c mut Caller<'_>, from: u32, to: u32) -> Done<(&'c Dir, &'c Dir, Terms<'c>)> {
+    let state = WasiState::of(caller)?;
+    let from = state.descriptors.dir(from)?.writable()?;
+    Ok((from, state.descriptors.dir(to)?.writable()?, state.terms()))
 }
 
 /// `lookupflags`.

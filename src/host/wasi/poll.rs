@@ -1,5 +1,6 @@
 //! `poll_oneoff` and `sched_yield`: waiting, under the call's deadline, while others have the turn.
 
+use std::io::SeekFrom;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -162,8 +163,8 @@ fn sink(sink: &Sink) -> Result<Until, Errno> {
 
 /// Bytes between the position of a file and its end.
 fn rest(open: &OpenFile) -> u64 {
-    let size = open.file.metadata().map_or(0, |m| m.len());
-    let position = rustix::fs::tell(&*open.file).unwrap_or(0);
+    let size = open.file.stat().map_or(0, |stat| stat.size);
+    let position = open.file.seek(SeekFrom::Current(0)).unwrap_or(0);
     size.saturating_sub(position)
 }
 

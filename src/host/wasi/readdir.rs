@@ -1,12 +1,12 @@
 //! `fd_readdir`: listings as they were when the guest began to read, sorted by name, so that cookies stay
 //! valid while entries come and go and the order depends on the names alone.
 
-use cap_std::fs::{Dir, MetadataExt};
 use cofferdam_engine::{Caller, OutOfBounds};
 
-use super::abi::{FileType, dirent};
-use super::descriptors::{Kind, OpenDir, readable};
+use super::abi::dirent;
+use super::descriptors::{Kind, OpenDir};
 use super::errno::{Done, Errno};
+use super::fs::Dir;
 use super::state::WasiState;
 
 /// Fuel for finding, sorting and keeping one entry.
@@ -30,27 +30,24 @@ impl Listing {
         self.cost
     }
 
-    /// Reads `dir`. Names that are no UTF-8 cannot be said in preview 1 and are left out.
+    /// Reads `dir`.
     fn read(caller: &mut Caller<'_>, dir: &Dir, budget: u64) -> Done<Self> {
-        let own = dir.dir_metadata()?.ino();
         let mut cost = 0;
         let mut entries = Vec::new();
         let mut paid = 0_u64;
-        for entry in rustix::fs::Dir::new(readable(dir)?)? {
+        dir.entries(&mut |name, inode, ty| {
             if paid == 0 {
                 caller.charge(BATCH * ENTRY_PRICE)?;
                 paid = BATCH;
             }
             paid -= 1;
-            let entry = entry?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
-            let inode = if name == ".." { own } else { entry.ino() };
             cost += ENTRY_BYTES + name.len() as u64;
             if cost > budget {
                 return Err(Errno::NoMemory.into());
             }
-            entries.push((name.to_owned(), inode, FileType::from(entry.file_type())));
-        }
+            entries.push((name.to_owned(), inode, ty));
+            Ok(())
+        })?;
         entries.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
         let mut listing = Self { bytes: Vec::new(), starts: Vec::with_capacity(entries.len()), cost };
         for (index, (name, inode, ty)) in entries.iter().enumerate() {

@@ -1,14 +1,20 @@
 //! [`WasiState`]: what the host keeps of WASI for one guest, and how a call gets at it.
 
+use std::sync::Arc;
+
 use cofferdam_engine::{Caller, HostError};
 
 use super::clock::Clock;
 use super::config::{Clocks, Random, WasiLimits};
 use super::descriptors::Descriptors;
 use super::errno::Done;
+use super::fs::{Terms, Volume};
+use super::memory_dir::MemoryView;
+use super::quota::Quota;
 use super::random::Source;
 use super::stream::{Input, Sink};
 use crate::host::GuestState;
+use crate::policy::Limits;
 
 /// What the host keeps of WASI for one guest: made by [`WasiConfig::build`](super::WasiConfig::build),
 /// given to a guest in its [`GuestState`], asked for captured output afterwards.
@@ -25,6 +31,10 @@ pub struct WasiState {
     pub(super) open_line: [bool; 2],
     /// Bytes of directory listings held now.
     pub(super) listing_bytes: u64,
+    /// What files may take.
+    pub(super) quota: Arc<Quota>,
+    /// Memory file systems and overlays, by the guest's name for each.
+    pub(super) volumes: Vec<(String, Arc<Volume>)>,
     pub(super) clock: Clock,
     pub(super) random: Source,
     pub(super) limits: WasiLimits,
@@ -49,6 +59,26 @@ impl WasiState {
         self.limits.output_bytes.saturating_sub(self.output_left)
     }
 
+    /// The memory file system or the scratch of the overlay that the guest knows as `guest`: what is in it
+    /// now, to be read while the guest does not run. `None` if there is no such one.
+    #[must_use]
+    pub fn memory(&self, guest: &str) -> Option<MemoryView> {
+        let (_, volume) = self.volumes.iter().find(|(name, _)| name == guest)?;
+        Some(MemoryView::new(volume.clone()))
+    }
+
+    /// What files have taken of the guest's limits so far.
+    #[must_use]
+    pub fn file_usage(&self) -> FileUsage {
+        let Quota { scratch, disk, .. } = &*self.quota;
+        FileUsage {
+            scratch_bytes: scratch.used(),
+            scratch_refusals: scratch.refused(),
+            disk_bytes: disk.used(),
+            disk_refusals: disk.refused(),
+        }
+    }
+
     /// Whether standard error ends in the middle of a line, so that whoever writes there next should begin
     /// a new one.
     #[must_use]
@@ -57,7 +87,10 @@ impl WasiState {
     }
 
     /// Puts the policy's caps over the configuration's own: the smaller one of each counts.
-    pub(crate) fn tighten(&mut self, output_bytes: u64, open_files: u32) {
+    pub(crate) fn tighten(&mut self, limits: &Limits) {
+        let (output_bytes, open_files) = (limits.output.get(), limits.open_files);
+        self.quota.scratch.tighten(limits.scratch.get());
+        self.quota.disk.tighten(limits.disk.get());
         let written = self.output_bytes();
         self.limits.output_bytes = self.limits.output_bytes.min(output_bytes);
         self.output_left = self.limits.output_bytes.saturating_sub(written);
@@ -76,6 +109,11 @@ impl WasiState {
         }
     }
 
+    /// What is asked and charged while something in a file system is changed.
+    pub(super) fn terms(&self) -> Terms<'_> {
+        Terms { quota: &self.quota, clock: &self.clock }
+    }
+
     /// The state of the calling guest.
     pub(super) fn of<'a>(caller: &'a mut Caller<'_>) -> Done<&'a mut Self> {
         Ok(present(&mut caller.state::<GuestState>()?.wasi)?)
@@ -86,6 +124,21 @@ impl WasiState {
         let (state, memory) = caller.state_and_memory::<GuestState>()?;
         Ok((present(&mut state.wasi)?, memory))
     }
+}
+
+/// What files have taken of a guest's limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileUsage {
+    /// Bytes that its memory file systems and overlays hold now, by the rules of
+    /// [`WasiLimits::scratch_bytes`].
+    pub scratch_bytes: u64,
+    /// Calls that were refused or cut short because of it.
+    pub scratch_refusals: u64,
+    /// Bytes that it has written to host directories, by the rules of [`WasiLimits::disk_bytes`].
+    pub disk_bytes: u64,
+    /// Calls that were refused or cut short because of it.
+    pub disk_refusals: u64,
 }
 
 impl std::fmt::Debug for WasiState {

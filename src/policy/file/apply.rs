@@ -96,6 +96,9 @@ impl LimitsPart {
         limits.table_elements = self.table_elements.map_or(limits.table_elements, |v| v.0);
         limits.host_calls = self.host_calls.map_or(limits.host_calls, |v| v.0);
         limits.open_files = self.open_files.map_or(limits.open_files, |v| v.0);
+        limits.scratch = self.scratch.map_or(limits.scratch, |v| v.0);
+        limits.disk = self.disk.map_or(limits.disk, |v| v.0);
+        limits.message = self.message.map_or(limits.message, |v| v.0);
         limits.instances = self.instances.map_or(limits.instances, |v| v.0);
     }
 
@@ -111,6 +114,9 @@ impl LimitsPart {
             table_elements: Some(Count(limits.table_elements)),
             host_calls: Some(Count(limits.host_calls)),
             open_files: Some(SmallCount(limits.open_files)),
+            scratch: Some(Size(limits.scratch)),
+            disk: Some(Size(limits.disk)),
+            message: Some(Size(limits.message)),
             instances: Some(SmallCount(limits.instances)),
         }
     }

@@ -113,6 +113,10 @@ pub(super) fn contradictions(policy: &PolicyFile, file: &str) -> Vec<Problem> {
             if dirs.iter().take(i).any(|other| other.guest == dir.guest) {
                 problem(&format!("wasi.dirs[{i}]"), format!("the guest's name `{}` is given twice", dir.guest));
             }
+            if dir.preopen().is_none() {
+                let why = if dir.host.is_none() { "`host` is missing" } else { "a directory in memory has no `host`" };
+                problem(&format!("wasi.dirs[{i}]"), why.to_owned());
+            }
             if dir.guest.is_empty() || dir.guest.contains('\0') {
                 problem(&format!("wasi.dirs[{i}].guest"), "found an empty name or NUL where a path belongs".to_owned());
             }

@@ -24,7 +24,7 @@ pub use problem::{PolicyFileError, Problem, Problems};
 pub use read::{Format, MAX_FILE_BYTES, parse, parse_key, read_text};
 
 use super::{Level, UnknownImports};
-use crate::host::wasi::Access;
+use crate::host::wasi::{Access, MemoryDir, Preopen, Source};
 
 /// A policy as it is written in a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -111,6 +111,15 @@ pub struct LimitsPart {
     /// Files and directories open at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_files: Option<SmallCount>,
+    /// Bytes of memory that directories in memory and overlays hold together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<Size>,
+    /// Bytes written to directories of the host, over the guest's life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Size>,
+    /// Bytes of one message or of one argument or result that goes in or out as bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Size>,
     /// Instances in the guest's store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<SmallCount>,
@@ -166,11 +175,13 @@ pub struct WasiPart {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DirPart {
-    /// The directory on the host; relative to the file that says it.
-    pub host: PathBuf,
+    /// The directory on the host; relative to the file that says it. None for a directory in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<PathBuf>,
     /// The name by which the guest knows it.
     pub guest: String,
-    /// "ro" to look and read, "rw" for everything.
+    /// "ro" to look and read, "rw" for everything, "overlay" for everything with changes in memory that the
+    /// host never sees, "memory" for an empty directory in memory.
     pub access: AccessPart,
 }
 
@@ -182,34 +193,50 @@ pub enum AccessPart {
     Ro,
     /// Everything.
     Rw,
+    /// Everything, with changes in memory.
+    Overlay,
+    /// Everything, in memory.
+    Memory,
 }
 
 impl AccessPart {
-    /// `ro` or `rw`.
+    /// `ro`, `rw`, `overlay` or `memory`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ro => "ro",
             Self::Rw => "rw",
+            Self::Overlay => "overlay",
+            Self::Memory => "memory",
         }
     }
 }
 
-impl From<AccessPart> for Access {
-    fn from(access: AccessPart) -> Self {
-        match access {
-            AccessPart::Ro => Self::ReadOnly,
-            AccessPart::Rw => Self::ReadWrite,
+impl DirPart {
+    /// The directory for a guest; `None` if it has a host directory and should have none, or the other way round.
+    #[must_use]
+    pub fn preopen(&self) -> Option<Preopen> {
+        let guest = self.guest.as_str();
+        match (&self.host, self.access) {
+            (Some(host), AccessPart::Ro) => Some(Preopen::read_only(host, guest)),
+            (Some(host), AccessPart::Rw) => Some(Preopen::read_write(host, guest)),
+            (Some(host), AccessPart::Overlay) => Some(Preopen::overlay(host, guest)),
+            (None, AccessPart::Memory) => Some(Preopen::memory(MemoryDir::new(), guest)),
+            _ => None,
         }
     }
 }
 
-impl From<Access> for AccessPart {
-    fn from(access: Access) -> Self {
-        match access {
-            Access::ReadOnly => Self::Ro,
-            Access::ReadWrite => Self::Rw,
-        }
+/// How a file would say it; files put into a directory in memory are left out.
+impl From<&Preopen> for DirPart {
+    fn from(preopen: &Preopen) -> Self {
+        let (host, access) = match (&preopen.source, preopen.access) {
+            (Source::Host(host), Access::ReadOnly) => (Some(host.clone()), AccessPart::Ro),
+            (Source::Host(host), Access::ReadWrite) => (Some(host.clone()), AccessPart::Rw),
+            (Source::Overlay(host), _) => (Some(host.clone()), AccessPart::Overlay),
+            (Source::Memory(_), _) => (None, AccessPart::Memory),
+        };
+        Self { host, guest: preopen.guest.clone(), access }
     }
 }
 

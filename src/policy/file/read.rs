@@ -122,7 +122,7 @@ impl PolicyFile {
     fn rebase(&mut self, folder: &Path) {
         let Some(wasi) = &mut self.wasi else { return };
         for dir in wasi.dirs.iter_mut().flatten() {
-            dir.host = folder.join(&dir.host);
+            dir.host = dir.host.take().map(|host| folder.join(host));
         }
         if let Some(StdinPart::File(file)) = &mut wasi.stdin {
             *file = folder.join(&*file);

@@ -1,5 +1,6 @@
 //! Preview 1 without an engine: a memory, a fuel counter and the host functions as a guest would call them.
 
+mod backings;
 mod basics;
 mod directories;
 mod escapes;
