@@ -71,8 +71,11 @@ impl Ending {
         if matches!(error, LoadError::Compile(CompileError::Unsupported { .. })) {
             message.push_str("; `cofferdam engines` lists what each engine can run");
         }
-        if let LoadError::Refused(Refusal::Limit { limit, need, .. }) = error {
-            let _ = write!(message, " (--module-limit {limit}={need})");
+        if let LoadError::Refused(Refusal::Limit { limit, need, cap, .. }) = error {
+            // What is counted stops at the first thing too many, so `need` is seldom all of it: who raises a
+            // cap by doubling it is there after a few steps.
+            let enough = (*need).max(cap.saturating_mul(2));
+            let _ = write!(message, " (--module-limit {limit}={enough})");
         }
         Self::before_call(outcome, error.reason(), message)
     }

@@ -5,8 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use cofferdam_engine::{Caller, FuncType, HostError, HostFunc, HostPrice, Import, Imports, ValType, Value};
 
+use super::abi::rights;
 use super::errno::{Done, Errno, Failure};
-use super::{MODULE, clock, environment, fd, io, open, path, poll, random, readdir};
+use super::state::WasiState;
+use super::{MODULE, clock, environment, fd, io, open, path, poll, random, readdir, sock};
 use crate::host::GuestState;
 
 /// One import of preview 1.
@@ -97,10 +99,12 @@ struct Call {
     body: fn(&mut Caller<'_>, &[Value]) -> Done,
 }
 
-/// Each line: name, parameters, kind of work, and what it does: `run` code, `decline` in code after a look
-/// at the arguments, or `refuse` with an error number.
+/// Each line: name, the rights that descriptors among the parameters must have, parameters, kind of work, and
+/// what it does: `run` code, `decline` in code after a look at the arguments, or `refuse` with an error
+/// number.
 macro_rules! calls {
-    ($($name:ident ( $($arg:ident : $ty:ty),* ) $(-> $result:ident)? , $work:ident, $how:tt $code:expr;)*) => {
+    ($($name:ident $([$($fd:ident : $right:ident),*])? ( $($arg:ident : $ty:ty),* ) $(-> $result:ident)? ,
+        $work:ident, $how:tt $code:expr;)*) => {
         const CALLS: &[Call] = &[$(Call {
             known: KnownImport {
                 name: stringify!($name),
@@ -111,6 +115,7 @@ macro_rules! calls {
             work: Work::$work,
             body: |caller, values| {
                 let [$($arg),*] = values else { return Err(mismatch()) };
+                $($(allowed(caller, $fd, rights::$right)?;)*)?
                 calls!(@body $how caller, $code, $($arg: $ty),*)
             },
         }),*];
@@ -135,51 +140,71 @@ calls! {
     environ_sizes_get(count: u32, size: u32) -> I32, Quick, run environment::environ_sizes_get;
     clock_res_get(id: u32, out: u32) -> I32, Quick, run clock::clock_res_get;
     clock_time_get(id: u32, precision: u64, out: u32) -> I32, Clock, run clock::clock_time_get;
-    fd_advise(f: u32, offset: u64, len: u64, advice: u32) -> I32, Quick, run fd::fd_advise;
-    fd_allocate(f: u32, offset: u64, len: u64) -> I32, Change, run fd::fd_allocate;
+    fd_advise[f: FD_ADVISE](f: u32, offset: u64, len: u64, advice: u32) -> I32, Quick, run fd::fd_advise;
+    fd_allocate[f: FD_ALLOCATE](f: u32, offset: u64, len: u64) -> I32, Change, run fd::fd_allocate;
     fd_close(f: u32) -> I32, Call, run fd::fd_close;
-    fd_datasync(f: u32) -> I32, Disk, run fd::fd_datasync;
+    fd_datasync[f: FD_DATASYNC](f: u32) -> I32, Disk, run fd::fd_datasync;
     fd_fdstat_get(f: u32, out: u32) -> I32, Quick, run fd::fd_fdstat_get;
-    fd_fdstat_set_flags(f: u32, flags: u32) -> I32, Call, run fd::fd_fdstat_set_flags;
-    fd_fdstat_set_rights(f: u32, base: u64, inheriting: u64) -> I32, Quick, decline fd::fd_fdstat_set_rights;
-    fd_filestat_get(f: u32, out: u32) -> I32, Call, run fd::fd_filestat_get;
-    fd_filestat_set_size(f: u32, size: u64) -> I32, Change, run fd::fd_filestat_set_size;
-    fd_filestat_set_times(f: u32, atim: u64, mtim: u64, flags: u32) -> I32, Change, run fd::fd_filestat_set_times;
-    fd_pread(f: u32, iovs: u32, count: u32, offset: u64, out: u32) -> I32, Data, run io::fd_pread;
+    fd_fdstat_set_flags[f: FD_FDSTAT_SET_FLAGS](f: u32, flags: u32) -> I32, Call, run fd::fd_fdstat_set_flags;
+    fd_fdstat_set_rights(f: u32, base: u64, inheriting: u64) -> I32, Quick, run fd::fd_fdstat_set_rights;
+    fd_filestat_get[f: FD_FILESTAT_GET](f: u32, out: u32) -> I32, Call, run fd::fd_filestat_get;
+    fd_filestat_set_size[f: FD_FILESTAT_SET_SIZE](f: u32, size: u64) -> I32, Change, run fd::fd_filestat_set_size;
+    fd_filestat_set_times[f: FD_FILESTAT_SET_TIMES](f: u32, atim: u64, mtim: u64, flags: u32) -> I32, Change,
+        run fd::fd_filestat_set_times;
+    fd_pread[f: FD_READ, f: FD_SEEK](f: u32, iovs: u32, count: u32, offset: u64, out: u32) -> I32, Data,
+        run io::fd_pread;
     fd_prestat_get(f: u32, out: u32) -> I32, Quick, run fd::fd_prestat_get;
     fd_prestat_dir_name(f: u32, ptr: u32, len: u32) -> I32, Quick, run fd::fd_prestat_dir_name;
-    fd_pwrite(f: u32, iovs: u32, count: u32, offset: u64, out: u32) -> I32, Data, run io::fd_pwrite;
-    fd_read(f: u32, iovs: u32, count: u32, out: u32) -> I32, Data, run io::fd_read;
-    fd_readdir(f: u32, buf: u32, len: u32, cookie: u64, out: u32) -> I32, Call, run readdir::fd_readdir;
+    fd_pwrite[f: FD_WRITE, f: FD_SEEK](f: u32, iovs: u32, count: u32, offset: u64, out: u32) -> I32, Data,
+        run io::fd_pwrite;
+    fd_read[f: FD_READ](f: u32, iovs: u32, count: u32, out: u32) -> I32, Data, run io::fd_read;
+    fd_readdir[f: FD_READDIR](f: u32, buf: u32, len: u32, cookie: u64, out: u32) -> I32, Call, run readdir::fd_readdir;
     fd_renumber(f: u32, to: u32) -> I32, Call, run fd::fd_renumber;
     fd_seek(f: u32, offset: i64, whence: u32, out: u32) -> I32, Call, run fd::fd_seek;
-    fd_sync(f: u32) -> I32, Disk, run fd::fd_sync;
-    fd_tell(f: u32, out: u32) -> I32, Call, run fd::fd_tell;
-    fd_write(f: u32, iovs: u32, count: u32, out: u32) -> I32, Data, run io::fd_write;
-    path_create_directory(f: u32, ptr: u32, len: u32) -> I32, Names, run path::path_create_directory;
-    path_filestat_get(f: u32, flags: u32, ptr: u32, len: u32, out: u32) -> I32, Look, run path::path_filestat_get;
-    path_filestat_set_times(f: u32, flags: u32, ptr: u32, len: u32, atim: u64, mtim: u64, times: u32) -> I32, Change,
-        run path::path_filestat_set_times;
-    path_link(f: u32, flags: u32, old: u32, old_len: u32, to: u32, new: u32, new_len: u32) -> I32, Names,
-        run path::path_link;
-    path_open(f: u32, dirflags: u32, ptr: u32, len: u32, oflags: u32, base: u64, inheriting: u64, fdflags: u32,
-        out: u32) -> I32, Change, run open::path_open;
-    path_readlink(f: u32, ptr: u32, len: u32, buf: u32, buf_len: u32, out: u32) -> I32, Look, run path::path_readlink;
-    path_remove_directory(f: u32, ptr: u32, len: u32) -> I32, Names, run path::path_remove_directory;
-    path_rename(f: u32, old: u32, old_len: u32, to: u32, new: u32, new_len: u32) -> I32, Names,
-        run path::path_rename;
-    path_symlink(old: u32, old_len: u32, f: u32, new: u32, new_len: u32) -> I32, Names, run path::path_symlink;
-    path_unlink_file(f: u32, ptr: u32, len: u32) -> I32, Names, run path::path_unlink_file;
+    fd_sync[f: FD_SYNC](f: u32) -> I32, Disk, run fd::fd_sync;
+    fd_tell[f: FD_TELL](f: u32, out: u32) -> I32, Call, run fd::fd_tell;
+    fd_write[f: FD_WRITE](f: u32, iovs: u32, count: u32, out: u32) -> I32, Data, run io::fd_write;
+    path_create_directory[f: PATH_CREATE_DIRECTORY](f: u32, ptr: u32, len: u32) -> I32, Names,
+        run path::path_create_directory;
+    path_filestat_get[f: PATH_FILESTAT_GET](f: u32, flags: u32, ptr: u32, len: u32, out: u32) -> I32, Look,
+        run path::path_filestat_get;
+    path_filestat_set_times[f: PATH_FILESTAT_SET_TIMES]
+        (f: u32, flags: u32, ptr: u32, len: u32, atim: u64, mtim: u64, times: u32) -> I32,
+        Change, run path::path_filestat_set_times;
+    path_link[f: PATH_LINK_SOURCE, to: PATH_LINK_TARGET]
+        (f: u32, flags: u32, old: u32, old_len: u32, to: u32, new: u32, new_len: u32) -> I32,
+        Names, run path::path_link;
+    path_open[f: PATH_OPEN]
+        (f: u32, lookup: u32, ptr: u32, len: u32, oflags: u32, base: u64, inherit: u64, fdflags: u32, out: u32) -> I32,
+        Change, run open::path_open;
+    path_readlink[f: PATH_READLINK](f: u32, ptr: u32, len: u32, buf: u32, buf_len: u32, out: u32) -> I32, Look,
+        run path::path_readlink;
+    path_remove_directory[f: PATH_REMOVE_DIRECTORY](f: u32, ptr: u32, len: u32) -> I32, Names,
+        run path::path_remove_directory;
+    path_rename[f: PATH_RENAME_SOURCE, to: PATH_RENAME_TARGET]
+        (f: u32, old: u32, old_len: u32, to: u32, new: u32, new_len: u32) -> I32, Names, run path::path_rename;
+    path_symlink[f: PATH_SYMLINK](old: u32, old_len: u32, f: u32, new: u32, new_len: u32) -> I32, Names,
+        run path::path_symlink;
+    path_unlink_file[f: PATH_UNLINK_FILE](f: u32, ptr: u32, len: u32) -> I32, Names, run path::path_unlink_file;
     poll_oneoff(input: u32, output: u32, count: u32, out: u32) -> I32, Call, run poll::poll_oneoff;
     proc_exit(code: u32), Quick, run proc_exit;
     proc_raise(signal: u32) -> I32, Quick, refuse Errno::NotImplemented;
     random_get(ptr: u32, len: u32) -> I32, Random, run random::random_get;
     sched_yield() -> I32, Call, run poll::sched_yield;
-    sock_accept(f: u32, flags: u32, out: u32) -> I32, Quick, refuse Errno::NotImplemented;
-    sock_recv(f: u32, iovs: u32, count: u32, flags: u32, size: u32, out: u32) -> I32, Quick,
-        refuse Errno::NotImplemented;
-    sock_send(f: u32, iovs: u32, count: u32, flags: u32, out: u32) -> I32, Quick, refuse Errno::NotImplemented;
-    sock_shutdown(f: u32, how: u32) -> I32, Quick, refuse Errno::NotImplemented;
+    sock_accept(f: u32, flags: u32, out: u32) -> I32, Quick, decline sock::sock_accept;
+    sock_recv(f: u32, iovs: u32, count: u32, flags: u32, size: u32, out: u32) -> I32, Quick, decline sock::sock_recv;
+    sock_send(f: u32, iovs: u32, count: u32, flags: u32, out: u32) -> I32, Quick, decline sock::sock_send;
+    sock_shutdown(f: u32, how: u32) -> I32, Quick, decline sock::sock_shutdown;
+}
+
+/// Whether the descriptor `fd` still has `right`. One that is not open is left to the call, which may have
+/// something to say about its other arguments first.
+fn allowed(caller: &mut Caller<'_>, fd: &Value, right: u64) -> Done {
+    let fd = u32::of(fd).ok_or_else(mismatch)?;
+    match WasiState::of(caller)?.descriptors.get(fd) {
+        Ok(descriptor) => Ok(descriptor.allows(right)?),
+        Err(_) => Ok(()),
+    }
 }
 
 fn proc_exit(_: &mut Caller<'_>, code: u32) -> Done {

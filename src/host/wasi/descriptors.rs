@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::abi::rights;
 use super::config::Access;
 use super::errno::Errno;
 use super::fs::{Dir, File};
@@ -12,6 +13,30 @@ pub(super) struct Descriptor {
     pub kind: Kind,
     /// `fdflags` as the guest set them.
     pub flags: u16,
+    /// Rights the guest has given away.
+    pub dropped: Dropped,
+}
+
+/// Rights that a guest has given away, for good. All others are what the kind of a descriptor and its
+/// directory allow.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Dropped {
+    /// For the descriptor itself.
+    pub base: u64,
+    /// For what is opened through it.
+    pub inheriting: u64,
+}
+
+impl Descriptor {
+    /// Whether what `right` stands for has not been given away. Without the right to read or to write a
+    /// descriptor is one that was not opened for that, and says so.
+    pub fn allows(&self, right: u64) -> Result<(), Errno> {
+        match self.dropped.base & right {
+            0 => Ok(()),
+            missing if missing & (rights::FD_READ | rights::FD_WRITE) != 0 => Err(Errno::BadFd),
+            _ => Err(Errno::NotCapable),
+        }
+    }
 }
 
 /// What a descriptor stands for. The streams themselves are in the guest's state, so that renumbering
@@ -103,7 +128,7 @@ impl Descriptors {
     pub fn insert(&mut self, kind: Kind, flags: u16) -> Result<u32, Errno> {
         let at = self.lowest();
         let fd = u32::try_from(at).ok().filter(|_| at < self.limit).ok_or(Errno::TooManyOpen)?;
-        let descriptor = Some(Descriptor { kind, flags });
+        let descriptor = Some(Descriptor { kind, flags, dropped: Dropped::default() });
         match self.slots.get_mut(at) {
             Some(slot) => *slot = descriptor,
             None => self.slots.push(descriptor),

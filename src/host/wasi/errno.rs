@@ -53,6 +53,7 @@ errnos! {
     NotImplemented = 52 from NOSYS;
     NotDirectory = 54 from NOTDIR;
     NotEmpty = 55 from NOTEMPTY;
+    NotSocket = 57 from NOTSOCK;
     NotSupported = 58 from NOTSUP;
     NoSuchDevice = 60 from NXIO;
     Overflow = 61 from OVERFLOW;
@@ -64,6 +65,7 @@ errnos! {
     TimedOut = 73 from TIMEDOUT;
     TextBusy = 74 from TXTBSY;
     CrossDevice = 75 from XDEV;
+    NotCapable = 76;
 }
 
 impl From<Error> for Errno {

@@ -10,7 +10,7 @@ use super::abi::{
     fdstat, filestat, prestat, rights, stream_filestat,
 };
 use super::config::Access;
-use super::descriptors::{Descriptor, Kind, OpenFile};
+use super::descriptors::{Descriptor, Dropped, Kind, OpenFile};
 use super::errno::{Done, Errno};
 use super::fs::{CHUNK, File, NewTime, NewTimes};
 use super::state::WasiState;
@@ -108,15 +108,29 @@ fn sync(caller: &mut Caller<'_>, fd: u32, data_only: bool) -> Done {
 
 pub(super) fn fd_fdstat_get(caller: &mut Caller<'_>, fd: u32, out: u32) -> Done {
     let state = WasiState::of(caller)?;
-    let Descriptor { kind, flags } = state.descriptors.get(fd)?;
-    let stat = match kind {
-        Kind::Stdin => fdstat(state.stdin.file_type(), *flags, rights::STREAM | rights::FD_READ, 0),
-        Kind::Stdout => fdstat(state.outputs[0].file_type(), *flags, rights::STREAM | rights::FD_WRITE, 0),
-        Kind::Stderr => fdstat(state.outputs[1].file_type(), *flags, rights::STREAM | rights::FD_WRITE, 0),
-        Kind::File(f) => fdstat(FileType::RegularFile, *flags, rights::file(f.readable, f.writable), 0),
-        Kind::Dir(_) => fdstat(FileType::Directory, *flags, rights::DIRECTORY, rights::INHERITING),
+    let descriptor = state.descriptors.get(fd)?;
+    let ty = match &descriptor.kind {
+        Kind::Stdin => state.stdin.file_type(),
+        Kind::Stdout => state.outputs[0].file_type(),
+        Kind::Stderr => state.outputs[1].file_type(),
+        Kind::File(_) => FileType::RegularFile,
+        Kind::Dir(_) => FileType::Directory,
     };
+    let (base, inheriting) = rights_of(descriptor);
+    let stat = fdstat(ty, descriptor.flags, base, inheriting);
     Ok(caller.write(out, &stat)?)
+}
+
+/// What a descriptor can do, and what can be asked for when something is opened through it.
+fn rights_of(descriptor: &Descriptor) -> (u64, u64) {
+    let Descriptor { kind, dropped, .. } = descriptor;
+    let (base, inheriting) = match kind {
+        Kind::Stdin => (rights::STREAM | rights::FD_READ, 0),
+        Kind::Stdout | Kind::Stderr => (rights::STREAM | rights::FD_WRITE, 0),
+        Kind::File(file) => (rights::file(file.readable, file.writable), 0),
+        Kind::Dir(_) => (rights::DIRECTORY, rights::INHERITING),
+    };
+    (base & !dropped.base, inheriting & !dropped.inheriting)
 }
 
 pub(super) fn fd_fdstat_set_flags(caller: &mut Caller<'_>, fd: u32, flags: u32) -> Done {
@@ -133,10 +147,15 @@ pub(super) fn fd_fdstat_set_flags(caller: &mut Caller<'_>, fd: u32, flags: u32) 
     Ok(())
 }
 
-/// Rights are what the kind of a descriptor and its directory allow; they cannot be given away.
-pub(super) fn fd_fdstat_set_rights(caller: &mut Caller<'_>, fd: u32, _base: u64, _inheriting: u64) -> Done {
-    WasiState::of(caller)?.descriptors.get(fd)?;
-    Err(Errno::NotImplemented.into())
+/// Gives rights away. None can be got back, and none be got that the descriptor did not have.
+pub(super) fn fd_fdstat_set_rights(caller: &mut Caller<'_>, fd: u32, base: u64, inheriting: u64) -> Done {
+    let descriptor = WasiState::of(caller)?.descriptors.get_mut(fd)?;
+    let (had_base, had_inheriting) = rights_of(descriptor);
+    if base & !had_base != 0 || inheriting & !had_inheriting != 0 {
+        return Err(Errno::NotCapable.into());
+    }
+    descriptor.dropped = Dropped { base: !base, inheriting: !inheriting };
+    Ok(())
 }
 
 pub(super) fn fd_filestat_get(caller: &mut Caller<'_>, fd: u32, out: u32) -> Done {
@@ -220,6 +239,9 @@ pub(super) fn fd_seek(caller: &mut Caller<'_>, fd: u32, offset: i64, whence: u32
         2 => SeekFrom::End(offset),
         _ => return Err(Errno::Invalid.into()),
     };
+    // Asking where it is takes less than moving it.
+    let right = if to == SeekFrom::Current(0) { rights::FD_TELL } else { rights::FD_SEEK };
+    WasiState::of(caller)?.descriptors.get(fd)?.allows(right)?;
     caller.bytes(out, 8)?;
     let position = file(caller, fd)?.file.seek(to)?;
     Ok(caller.write(out, &position.to_le_bytes())?)

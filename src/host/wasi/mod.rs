@@ -1,7 +1,7 @@
 //! WASI preview 1 as a thin layer of neutral host functions, the same on every engine.
 //!
 //! A guest has what its [`WasiConfig`] names and nothing else. All 46 calls link; [`known_imports`] says
-//! which of them do something. The others answer `ENOSYS`: sockets, signals, `fd_fdstat_set_rights`.
+//! which of them do something. The others only answer an error number: there are no sockets and no signals.
 //!
 //! | a guest that | is told |
 //! |---|---|
@@ -39,6 +39,7 @@ mod poll;
 mod quota;
 mod random;
 mod readdir;
+mod sock;
 mod state;
 mod stream;
 #[cfg(test)]

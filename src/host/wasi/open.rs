@@ -6,7 +6,7 @@ use cofferdam_engine::Caller;
 
 use super::abi::{FD_APPEND, FD_DSYNC, FD_RSYNC, FD_SYNC, FileType, O_CREAT, O_DIRECTORY, O_EXCL, O_TRUNC, rights};
 use super::config::Access;
-use super::descriptors::{Kind, OpenDir, OpenFile};
+use super::descriptors::{Dropped, Kind, OpenDir, OpenFile};
 use super::errno::{Done, Errno};
 use super::fd::FD_FLAGS;
 use super::fs::{Dir, OpenHow, Terms};
@@ -22,6 +22,7 @@ pub(super) fn path_open(
     len: u32,
     oflags: u32,
     base: u64,
+    // What the guest does not want to have is its own affair: it can drop it afterwards.
     _inheriting: u64,
     fdflags: u32,
     out: u32,
@@ -29,12 +30,24 @@ pub(super) fn path_open(
     let path = read_path(caller, ptr, len)?;
     caller.bytes(out, 4)?;
     let state = WasiState::of(caller)?;
+    let parent = state.descriptors.get(fd)?;
+    let dropped = parent.dropped.inheriting;
+    if oflags & O_CREAT != 0 {
+        parent.allows(rights::PATH_CREATE_FILE)?;
+    }
+    if oflags & O_TRUNC != 0 {
+        parent.allows(rights::PATH_FILESTAT_SET_SIZE)?;
+    }
+    if base & (rights::FD_READ | rights::FD_WRITE) & dropped != 0 {
+        return Err(Errno::NotCapable.into());
+    }
     let open = state.descriptors.dir(fd)?;
     let wish = Wish::new(open.access, dirflags, oflags, base, fdflags)?;
     // Before anything is created or cut.
     state.descriptors.room()?;
     let kind = wish.open(&open.dir, &path, state.terms())?;
     let opened = state.descriptors.insert(kind, wish.flags)?;
+    state.descriptors.get_mut(opened)?.dropped = Dropped { base: dropped, inheriting: dropped };
     Ok(caller.write(out, &opened.to_le_bytes())?)
 }
 

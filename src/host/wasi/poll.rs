@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use cofferdam_engine::{Caller, OutOfBounds, Wake};
 use rustix::event::{PollFd, PollFlags};
 
-use super::abi::{CLOCK_ABSTIME, EVENT, EVENT_CLOCK, EVENT_HANGUP, EVENT_READ, EVENT_WRITE, SUBSCRIPTION, event};
+use super::abi::{
+    CLOCK_ABSTIME, EVENT, EVENT_CLOCK, EVENT_HANGUP, EVENT_READ, EVENT_WRITE, SUBSCRIPTION, event, rights,
+};
 use super::clock::ClockId;
 use super::descriptors::{Kind, OpenFile};
 use super::errno::{Done, Errno};
@@ -138,7 +140,9 @@ fn clock(state: &WasiState, raw: &[u8; SUBSCRIPTION], began: Instant) -> Result<
 
 fn stream(state: &WasiState, fd: u32, ty: u8) -> Result<Until, Errno> {
     let host = |stream: &Arc<HostStream>| Ok(Until::Ready(stream.clone()));
-    match (&state.descriptors.get(fd)?.kind, ty) {
+    let descriptor = state.descriptors.get(fd)?;
+    descriptor.allows(rights::POLL_FD_READWRITE)?;
+    match (&descriptor.kind, ty) {
         (Kind::Stdin, EVENT_READ) => match &state.stdin {
             Input::Bytes { data, read } => {
                 let left = data.len().saturating_sub(*read) as u64;

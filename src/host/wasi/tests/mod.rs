@@ -7,6 +7,7 @@ mod escapes;
 mod files;
 mod hostile;
 mod polling;
+mod rights;
 mod special;
 mod streams;
 
@@ -216,6 +217,7 @@ fn errno(code: i32) -> Errno {
         NotImplemented,
         NotDirectory,
         NotEmpty,
+        NotSocket,
         NotSupported,
         NoSuchDevice,
         Overflow,
@@ -227,6 +229,7 @@ fn errno(code: i32) -> Errno {
         TimedOut,
         TextBusy,
         CrossDevice,
+        NotCapable,
     ];
     all.into_iter().find(|e| *e as i32 == code).unwrap_or_else(|| panic!("{code} is no error number"))
 }
