@@ -10,6 +10,7 @@ use cofferdam::{Sandbox, engines};
 
 use super::cache::CacheArgs;
 use super::policy_args::PolicyArgs;
+use super::progress::while_doing;
 use super::report::Ending;
 use super::run::read_module;
 use super::say::say;
@@ -64,7 +65,8 @@ impl Compile {
         let engine = engines::by_name(resolved.engine())?;
         let resources = self.cache.resources(&resolved.config);
         let sandbox = Sandbox::builder(engine).policy(resolved.policy).resources(resources).build()?;
-        let file = match sandbox.compile(&bytes, &key) {
+        let what = format!("compiling {}", self.module.display());
+        let file = match while_doing(&what, || sandbox.compile(&bytes, &key)) {
             Ok(file) => file,
             Err(error) => {
                 let ending = Ending::not_loaded(&error);

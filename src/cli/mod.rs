@@ -6,9 +6,11 @@ mod compile;
 mod config;
 mod engines;
 mod policy_args;
+mod progress;
 mod report;
 mod run;
 mod say;
+mod shell;
 mod units;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +31,8 @@ enum Command {
     Compile(Box<compile::Compile>),
     Cache(cache::Cache),
     Engines(engines::Engines),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 impl Cli {
@@ -39,6 +43,8 @@ impl Cli {
             Command::Compile(compile) => compile.execute(),
             Command::Cache(cache) => cache.execute(),
             Command::Engines(engines) => engines.execute(),
+            Command::Completions(completions) => completions.execute(),
+            Command::Man(man) => man.execute(),
         }
     }
 }

@@ -14,6 +14,7 @@ use cofferdam_engine::ExternType;
 
 use super::cache::{CacheArgs, trusted};
 use super::policy_args::{PolicyArgs, Resolved};
+use super::progress::while_doing;
 use super::report::{Context, Ending};
 use super::say::{print, say};
 use super::units;
@@ -160,11 +161,14 @@ impl Run {
         context: &mut Context,
         line_is_open: &mut bool,
     ) -> anyhow::Result<Ending> {
-        let loaded = if bundle::is_bundle(bytes) {
-            sandbox.load_compiled(bytes, &trusted(sandbox.resources(), &self.trust_key)?)
-        } else {
-            sandbox.load(bytes).map(|module| (module, None))
-        };
+        let trusted = trusted(sandbox.resources(), &self.trust_key)?;
+        let loaded = while_doing(&format!("compiling {}", self.module.display()), || {
+            if bundle::is_bundle(bytes) {
+                sandbox.load_compiled(bytes, &trusted)
+            } else {
+                sandbox.load(bytes).map(|module| (module, None))
+            }
+        });
         let module = match loaded {
             Ok((module, None)) => module,
             Ok((module, Some(problem))) => {
