@@ -13,10 +13,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use cofferdam_engine::{Capabilities, FeatureSet, FuelMode, Proposal};
-use cofferdam_prepare::{Gate, ModuleLimits};
+use cofferdam_prepare::Gate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use cofferdam_prepare::ModuleLimits;
 pub use grants::{Grants, UnknownImports};
 pub use limits::{Fuel, Limits, MemoryBytes};
 

@@ -1,7 +1,8 @@
 //! Guest memory from outside: checked, whatever is asked.
 
 use cofferdam::policy::{Limits, MemoryBytes};
-use cofferdam::sandbox::MemoryError;
+use cofferdam::sandbox::{GlobalError, MemoryError};
+use cofferdam::{AccessError, Value};
 
 use crate::matrix::matrix;
 use crate::{guest, sandbox};
@@ -51,5 +52,25 @@ fn text_is_checked_and_growth_is_under_the_cap() {
             }
             assert_eq!((memory.size(), guest.usage().memory_bytes), (Ok(most * PAGE), most * PAGE));
         }
+    }
+}
+
+#[test]
+fn globals_are_read_and_set_as_their_type_allows() {
+    let text = r#"(module (global (export "count") (mut i64) (i64.const 5)) (global (export "pi") f64 (f64.const 3.25))
+      (func (export "f") (result i64) (global.get 0)))"#;
+    for (engine, mode) in matrix() {
+        let mut guest = guest(&sandbox(&engine, mode, Limits::agent()), text);
+        assert_eq!((guest.global("count"), guest.global("pi")), (Ok(Value::I64(5)), Ok(3.25f64.into())));
+        guest.set_global("count", -9i64).expect("it is mutable");
+        assert_eq!(guest.call("f", &[]).outcome.values(), Some(&[Value::I64(-9)][..]), "{mode}");
+        let refused = |set: Result<(), GlobalError>| match set {
+            Err(GlobalError::Access { error, .. }) => Some(error),
+            _ => None,
+        };
+        assert_eq!(refused(guest.set_global("count", 1i32)), Some(AccessError::WrongType));
+        assert_eq!(refused(guest.set_global("pi", 1.0f64)), Some(AccessError::Immutable));
+        let missing = guest.global("f").expect_err("it is a function");
+        assert_eq!(missing.to_string(), "the module exports no global `f`");
     }
 }
