@@ -24,23 +24,35 @@
 //! # }
 //! ```
 //!
+//! The [embedding guide](https://github.com/cofferdam/cofferdam/blob/main/docs/embedding.md) goes on from here.
+//!
 //! | room | what is in it |
 //! |---|---|
 //! | [`policy`] | what a guest may do: levels, limits, grants, determinism |
-//! | [`sandbox`] | one guest: load, instantiate, call, report |
+//! | [`sandbox`] | one guest: load, instantiate, call (typed, with bytes, awaited), report; one program: [`Command`](sandbox::Command) |
 //! | [`host`] | what a guest may call: WASI preview 1 |
+//! | [`cache`] | compiled modules, kept in memory, on disk and in files |
 //! | [`engines`] | the engines of this build |
 #![forbid(unsafe_code)]
 
+pub mod cache;
 pub mod engines;
 pub mod host;
 pub mod policy;
 pub mod sandbox;
 
 pub use cofferdam_engine::{
-    Caller, CancelHandle, Engine, EngineDescriptor, FeatureSet, FuelMode, FuncType, HostError, HostFunc, Imports,
-    Limit, Proposal, Trap, TrapKind, ValType, Value,
+    AccessError, ArtefactKey, Caller, CancelHandle, Capabilities, Engine, EngineDescriptor, EngineFault, ExportType,
+    ExternType, FeatureSet, FuelMode, FuncType, HostError, HostFinish, HostFunc, HostFuture, HostPrice, ImportType,
+    Imports, Limit, OutOfBounds, Place, Proposal, StoreLimits, Trap, TrapKind, Usage, ValType, Value, Wake, WasmValue,
+    WasmValues,
 };
 pub use host::GuestState;
 pub use policy::SecurityPolicy;
-pub use sandbox::{Guest, Module, Outcome, Receipt, Report, Sandbox};
+pub use sandbox::{AsyncGuest, CallError, CallOptions, Guest, Module, Outcome, Receipt, Report, Sandbox, TypedFunc};
+
+/// The programs in the guide are compiled and run like any other documentation test.
+#[cfg(all(doctest, feature = "any-engine"))]
+#[doc = include_str!("../docs/embedding.md")]
+#[doc = include_str!("../docs/cache.md")]
+struct EmbeddingGuide;

@@ -21,7 +21,11 @@ fn hostile(name: &str) -> PathBuf {
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
-    command.current_dir(root()).stdin(Stdio::null());
+    // A cache of the tests' own, never the user's.
+    command
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .env("COFFERDAM_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
     command
 }
 
@@ -425,4 +429,45 @@ fn running_out_of_the_processs_own_descriptors_is_an_error_number() {
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let output = limited("400", &["--tmpfs", "/data"]);
     assert_eq!(output.status.code(), Some(EMFILE), "{}", err(&output));
+
+#[test]
+fn the_second_run_finds_the_module_in_the_cache() {
+    let home = tempfile::tempdir().expect("a directory can be made");
+    let cache = home.path().join("cache");
+    let cofferdam = |args: &[&str]| {
+        let output = command().env("COFFERDAM_CACHE_DIR", &cache).args(args).output().expect("the command starts");
+        (output.status.code(), out(&output), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let module = root().join("examples/guests/mathlib.wasm");
+    let add = ["run", "--invoke", "add", module.to_str().expect("UTF-8"), "2", "3"];
+    for _ in 0..2 {
+        assert_eq!(cofferdam(&add), (Some(0), "5\n".into(), String::new()));
+    }
+    let info = || -> serde_json::Value {
+        serde_json::from_str(&cofferdam(&["cache", "info", "--json"]).1).expect("it is JSON")
+    };
+    assert_eq!((&info()["files"], &info()["statistics"]["hits"]), (&1.into(), &1.into()));
+    assert!(cofferdam(&["cache", "info"]).1.contains("1 artefacts"));
+    assert_eq!(cofferdam(&["run", "--no-cache", "--invoke", "add", add[3], "2", "3"]).0, Some(0));
+    assert_eq!(info()["statistics"]["hits"], 1);
+
+    // A damaged file is said, set aside and compiled anew.
+    let artefact = std::fs::read_dir(&cache).expect("it is there").map(|e| e.expect("it can be listed").path());
+    let artefact = artefact.into_iter().find(|p| p.extension().is_some_and(|e| e == "art")).expect("one is stored");
+    std::fs::write(&artefact, "damaged").expect("it can be written");
+    let (code, stdout, stderr) = cofferdam(&add);
+    assert_eq!((code, &*stdout), (Some(0), "5\n"));
+    assert!(stderr.contains("set aside"), "{stderr}");
+    assert_eq!(cofferdam(&["cache", "verify"]).0, Some(0));
+    std::fs::write(&artefact, "damaged").expect("it can be written");
+    assert_eq!(cofferdam(&["cache", "verify"]).0, Some(1));
+    assert_eq!(cofferdam(&["cache", "clear"]).0, Some(0));
+    assert_eq!(info()["files"], 0);
+
+    // A directory that others can use is no cache, and the run goes on.
+    std::fs::set_permissions(&cache, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("it can be set");
+    let (code, stdout, stderr) = cofferdam(&add);
+    assert_eq!((code, &*stdout), (Some(0), "5\n"));
+    assert!(stderr.contains("open to other users") && stderr.contains("--cache-dir"), "{stderr}");
+    assert_eq!(cofferdam(&["cache", "info"]).0, Some(2));
 }

@@ -42,3 +42,19 @@ fn the_limits_page_lists_every_proposal_by_level() {
     }
     generated("limits.md", "proposals", &table);
 }
+
+/// Compares the whole of `docs/{file}` with `text`, or writes it.
+fn whole(file: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(file);
+    if std::env::var_os("COFFERDAM_BLESS").is_some() {
+        std::fs::write(&path, text).expect("it can be written");
+        return;
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == text, "{file} is out of date; COFFERDAM_BLESS=1 rewrites it");
+}
+
+#[test]
+fn the_schema_of_policy_files_is_the_one_of_the_types() {
+    whole("policy.schema.json", &cofferdam::policy::file::schema());
+}

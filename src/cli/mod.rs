@@ -1,10 +1,16 @@
 //! The command: reads options, asks the library, says what came of it. Nothing here decides anything
 //! about a guest; it only turns words into policy and outcomes into words.
 
+mod cache;
+mod compile;
+mod config;
 mod engines;
+mod policy_args;
+mod progress;
 mod report;
 mod run;
 mod say;
+mod shell;
 mod units;
 
 use clap::{Parser, Subcommand};
@@ -22,7 +28,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Compile(Box<compile::Compile>),
+    Cache(cache::Cache),
     Engines(engines::Engines),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 impl Cli {
@@ -30,7 +40,11 @@ impl Cli {
     pub fn execute(&self) -> anyhow::Result<u8> {
         match &self.command {
             Command::Run(run) => run.execute(),
+            Command::Compile(compile) => compile.execute(),
+            Command::Cache(cache) => cache.execute(),
             Command::Engines(engines) => engines.execute(),
+            Command::Completions(completions) => completions.execute(),
+            Command::Man(man) => man.execute(),
         }
     }
 }

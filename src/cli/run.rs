@@ -5,16 +5,19 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use cofferdam::host::wasi::{Output, Preopen, Stdin, WasiConfig, WasiLimits};
-use cofferdam::policy::{Determinism, Fuel, Grants, Level, Limits, MemoryBytes, SecurityPolicy, UnknownImports};
+use cofferdam::cache::bundle;
+use cofferdam::host::wasi::{Output, Stdin, WasiConfig, WasiLimits};
+use cofferdam::policy::file::StdinPart;
 use cofferdam::sandbox::{COMMAND, Module};
-use cofferdam::{FuelMode, GuestState, Proposal, Sandbox, Value, engines};
+use cofferdam::{GuestState, Sandbox, Value, engines};
 use cofferdam_engine::ExternType;
-use cofferdam_prepare::ModuleLimits;
 
+use super::cache::{CacheArgs, trusted};
+use super::policy_args::{PolicyArgs, Resolved};
+use super::progress::while_doing;
 use super::report::{Context, Ending};
 use super::say::{print, say};
-use super::units::{self, Timeout};
+use super::units;
 
 /// Run a WebAssembly module inside limits.
 ///
@@ -38,94 +41,15 @@ pub struct Run {
     #[arg(long, value_name = "NAME")]
     pub invoke: Option<String>,
 
-    /// The engine to run on; `cofferdam engines` lists them.
-    #[arg(long, default_value = "auto", env = "COFFERDAM_ENGINE")]
-    pub engine: String,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
 
-    /// Which WebAssembly proposals the module may use: strict, standard, relaxed or development.
-    #[arg(long, value_name = "LEVEL", default_value = "standard", help_heading = "Permissions")]
-    pub policy: Level,
+    #[command(flatten)]
+    pub cache: CacheArgs,
 
-    /// Allow one more proposal than the policy level does, such as `simd`. May be repeated.
-    #[arg(long, value_name = "PROPOSAL", help_heading = "Permissions")]
-    pub feature: Vec<Proposal>,
-
-    /// Refuse a proposal that the policy level allows. May be repeated.
-    #[arg(long, value_name = "PROPOSAL", help_heading = "Permissions")]
-    pub no_feature: Vec<Proposal>,
-
-    /// Give the guest a directory: to be changed, with `:ro` to be read, with `:overlay` to be read with
-    /// changes in memory that vanish. May be repeated.
-    #[arg(long, value_name = "HOST[:GUEST][:ro|:overlay]", value_parser = units::preopen, help_heading = "Permissions")]
-    pub dir: Vec<Preopen>,
-
-    /// Give the guest a directory in memory, empty at first, such as /tmp. May be repeated.
-    #[arg(long, value_name = "GUEST", value_parser = units::tmpfs, help_heading = "Permissions")]
-    pub tmpfs: Vec<Preopen>,
-
-    /// Give the guest a variable: NAME=VALUE, or NAME to pass on your own. May be repeated.
-    #[arg(long, value_name = "NAME[=VALUE]", value_parser = units::variable, help_heading = "Permissions")]
-    pub env: Vec<(String, String)>,
-
-    /// Feed standard input from this file instead of our own.
-    #[arg(long, value_name = "FILE", help_heading = "Permissions")]
-    pub stdin: Option<PathBuf>,
-
-    /// What to do about imports that nobody provides: refuse, trap or default.
-    #[arg(long, value_name = "HOW", default_value = "refuse", help_heading = "Permissions")]
-    pub unknown_imports: UnknownImports,
-
-    /// Fuel for the run: a count such as 500k, 2M or unlimited [default: 50G, about 10 s of work].
-    #[arg(long, value_parser = units::fuel, help_heading = "Limits")]
-    pub fuel: Option<Fuel>,
-
-    /// Who counts fuel: portable (the same number on every engine) or native (the engine's own meter).
-    #[arg(long, value_name = "MODE", default_value = "portable", help_heading = "Limits")]
-    pub fuel_mode: FuelMode,
-
-    /// Linear memory: a size such as 10MiB [default: 64MiB].
-    #[arg(long, value_name = "SIZE", value_parser = units::memory, help_heading = "Limits")]
-    pub memory: Option<MemoryBytes>,
-
-    /// Wall-clock time: a duration such as 500ms or 2m, plain seconds, or none [default: 30s].
-    #[arg(long, value_name = "TIME", value_parser = units::timeout, help_heading = "Limits")]
-    pub timeout: Option<Timeout>,
-
-    /// Stack, in units of about a byte [default: 512KiB].
-    #[arg(long, value_name = "UNITS", value_parser = units::stack, help_heading = "Limits")]
-    pub stack: Option<u32>,
-
-    /// Bytes that the guest may write to stdout and stderr together [default: 64MiB].
-    #[arg(long, value_name = "SIZE", value_parser = units::memory, help_heading = "Limits")]
-    pub output: Option<MemoryBytes>,
-
-    /// Bytes that the guest may write to host directories; above it writes fail with ENOSPC [default: 1GiB].
-    #[arg(long, value_name = "SIZE", value_parser = units::memory, help_heading = "Limits")]
-    pub disk: Option<MemoryBytes>,
-
-    /// Memory for --tmpfs and overlays; above it writes fail with ENOSPC [default: 64MiB].
-    #[arg(long, value_name = "SIZE", value_parser = units::memory, help_heading = "Limits")]
-    pub scratch: Option<MemoryBytes>,
-
-    /// Files and directories that the guest may hold open at once [default: 1024].
-    #[arg(long, value_name = "COUNT", value_parser = units::count, help_heading = "Limits")]
-    pub open_files: Option<u64>,
-
-    /// Elements over all tables [default: 100000].
-    #[arg(long, value_name = "COUNT", value_parser = units::count, help_heading = "Limits")]
-    pub table_elements: Option<u64>,
-
-    /// Calls of host functions [default: bounded by fuel only].
-    #[arg(long, value_name = "COUNT", value_parser = units::count, help_heading = "Limits")]
-    pub host_calls: Option<u64>,
-
-    /// Raise or lower what a module may declare: NAME=COUNT, such as nesting=10k. May be repeated.
-    #[arg(long, value_name = "NAME=COUNT", value_parser = units::module_limit, help_heading = "Limits")]
-    pub module_limit: Vec<(String, u64)>,
-
-    /// Make the run repeatable: virtual clock, randomness from SEED, canonical NaNs.
-    #[arg(long, value_name = "SEED")]
-    pub deterministic: Option<u64>,
+    /// Trust the machine code in a compiled module that the key in this file sealed. May be repeated.
+    #[arg(long, value_name = "FILE", help_heading = "Cache")]
+    pub trust_key: Vec<PathBuf>,
 
     /// Say how it ended as one JSON object on the last line of standard error.
     #[arg(long)]
@@ -155,62 +79,28 @@ Exit codes:
 Where they collide, `outcome` of --json is authoritative.";
 
 impl Run {
-    fn policy(&self) -> anyhow::Result<SecurityPolicy> {
-        let tool = Limits::tool();
-        let limits = Limits {
-            fuel: self.fuel.unwrap_or(tool.fuel),
-            memory: self.memory.unwrap_or(tool.memory),
-            timeout: self.timeout.map_or(tool.timeout, |t| t.0),
-            stack_units: self.stack.unwrap_or(tool.stack_units),
-            output: self.output.unwrap_or(tool.output),
-            disk: self.disk.unwrap_or(tool.disk),
-            scratch: self.scratch.unwrap_or(tool.scratch),
-            open_files: self.open_files.map_or(tool.open_files, |n| u32::try_from(n).unwrap_or(u32::MAX)),
-            table_elements: self.table_elements.unwrap_or(tool.table_elements),
-            host_calls: self.host_calls.unwrap_or(tool.host_calls),
-            ..tool
-        };
-        let mut policy = SecurityPolicy::new(self.policy)
-            .limits(limits)
-            .grants(Grants::wasi())
-            .unknown_imports(self.unknown_imports)
-            .fuel_mode(self.fuel_mode)
-            .determinism(self.deterministic.map_or(Determinism::Off, |seed| Determinism::Full { seed }));
-        for proposal in &self.feature {
-            policy = policy.allow(*proposal);
-        }
-        for proposal in &self.no_feature {
-            policy = policy.deny(*proposal);
-        }
-        for (name, cap) in &self.module_limit {
-            anyhow::ensure!(
-                policy.module_limits.set(name, *cap),
-                "there is no module limit `{name}`; there are {}",
-                ModuleLimits::ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-            );
-        }
-        Ok(policy)
-    }
-
-    fn wasi(&self, limits: &Limits) -> anyhow::Result<WasiConfig> {
+    fn wasi(&self, resolved: &Resolved) -> anyhow::Result<WasiConfig> {
         let name = self.module.file_name().map_or_else(|| "guest".into(), |n| n.to_string_lossy().into_owned());
+        let given = resolved.file.wasi.clone().unwrap_or_default();
         let mut args = vec![name];
         if self.invoke.is_none() {
-            args.extend_from_slice(&self.args);
+            args.extend(if self.args.is_empty() { given.args.unwrap_or_default() } else { self.args.clone() });
         }
-        let stdin = match &self.stdin {
-            None => Stdin::Inherit,
-            Some(path) => {
-                Stdin::File(File::open(path).with_context(|| format!("cannot open {} for --stdin", path.display()))?)
-            }
+        let stdin = match given.stdin {
+            None | Some(StdinPart::Inherit) => Stdin::Inherit,
+            Some(StdinPart::Empty) => Stdin::Empty,
+            Some(StdinPart::File(path)) => Stdin::File(
+                File::open(&path).with_context(|| format!("cannot open {} for standard input", path.display()))?,
+            ),
         };
+        let limits = &resolved.policy.limits;
         Ok(WasiConfig {
             args,
-            env: self.env.clone(),
+            env: resolved.env(),
             stdin,
             stdout: Output::Inherit,
             stderr: Output::Inherit,
-            preopens: self.dir.iter().chain(&self.tmpfs).cloned().collect(),
+            preopens: resolved.preopens(),
             // Generous here: the policy's own caps, clocks and randomness are put over these.
             limits: WasiLimits {
                 output_bytes: limits.output.get(),
@@ -225,7 +115,11 @@ impl Run {
 
     /// Runs it, says how it ended and returns the exit code.
     pub fn execute(&self) -> anyhow::Result<u8> {
-        let mut context = Context { engine: self.engine.clone(), fuel_mode: self.fuel_mode, module: None };
+        let mut context = Context {
+            engine: self.policy.engine.clone().unwrap_or_else(|| "auto".into()),
+            fuel_mode: self.policy.fuel_mode.unwrap_or_default(),
+            module: None,
+        };
         let mut line_is_open = false;
         let mut ending = match self.attempt(&mut context, &mut line_is_open) {
             Ok(ending) => ending,
@@ -250,23 +144,38 @@ impl Run {
     }
 
     fn attempt(&self, context: &mut Context, line_is_open: &mut bool) -> anyhow::Result<Ending> {
-        let engine = engines::by_name(&self.engine)?;
+        let resolved = self.policy.resolve()?;
+        context.fuel_mode = resolved.policy.fuel_mode;
+        let engine = engines::by_name(resolved.engine())?;
         engine.descriptor().id.clone_into(&mut context.engine);
-        let policy = self.policy()?;
-        let bytes = read_module(&self.module, policy.module_limits.module_bytes)?;
-        let sandbox = Sandbox::builder(engine).policy(policy).build()?;
-        self.run(&sandbox, &bytes, context, line_is_open)
+        let bytes = read_module(&self.module, resolved.policy.module_limits.module_bytes)?;
+        let resources = self.cache.resources(&resolved.config);
+        let sandbox = Sandbox::builder(engine).policy(resolved.policy.clone()).resources(resources).build()?;
+        self.run(&sandbox, &resolved, &bytes, context, line_is_open)
     }
 
     fn run(
         &self,
         sandbox: &Sandbox,
+        resolved: &Resolved,
         bytes: &[u8],
         context: &mut Context,
         line_is_open: &mut bool,
     ) -> anyhow::Result<Ending> {
-        let module = match sandbox.load(bytes) {
-            Ok(module) => module,
+        let trusted = trusted(sandbox.resources(), &self.trust_key)?;
+        let loaded = while_doing(&format!("compiling {}", self.module.display()), || {
+            if bundle::is_bundle(bytes) {
+                sandbox.load_compiled(bytes, &trusted)
+            } else {
+                sandbox.load(bytes).map(|module| (module, None))
+            }
+        });
+        let module = match loaded {
+            Ok((module, None)) => module,
+            Ok((module, Some(problem))) => {
+                tracing::warn!("the machine code in {} is not used: {problem}", self.module.display());
+                module
+            }
             Err(error) => return Ok(Ending::not_loaded(&error)),
         };
         context.module = Some(module.prepared().hash());
@@ -276,7 +185,7 @@ impl Run {
             Ok(args) => args,
             Err(why) => return Ok(Ending::refused("bad_arguments", why)),
         };
-        let wasi = self.wasi(limits)?.build()?;
+        let wasi = self.wasi(resolved)?.build()?;
         let mut guest = match sandbox.guest(&module, GuestState::with_wasi(wasi)) {
             Ok(guest) => guest,
             Err(error) => return Ok(Ending::no_guest(&error)),
@@ -303,13 +212,18 @@ impl Run {
     }
 }
 
-/// Reads at most one byte more than a module may have, so that an endless file is refused like a large one.
-fn read_module(path: &Path, cap: u64) -> anyhow::Result<Vec<u8>> {
+/// Reads at most one byte more than a module (or a compiled one, which says so in its first bytes) may have, so
+/// that an endless file is refused like a large one.
+pub fn read_module(path: &Path, cap: u64) -> anyhow::Result<Vec<u8>> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     anyhow::ensure!(!file.metadata()?.is_dir(), "{} is a directory, not a module", path.display());
     let mut bytes = Vec::new();
-    file.take(cap.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let mut read = |most: u64| {
+        let done = (&file).take(most).read_to_end(&mut bytes);
+        done.with_context(|| format!("cannot read {}", path.display())).map(|_| bundle::is_bundle(&bytes))
+    };
+    let start = bundle::MAGIC.len() as u64;
+    let cap = if read(start)? { bundle::MOST_BYTES } else { cap };
+    read(cap.saturating_add(1).saturating_sub(start))?;
     Ok(bytes)
 }

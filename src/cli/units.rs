@@ -1,80 +1,17 @@
-//! Values as people write them: `10MiB`, `500ms`, `2M`, `64:ro`. Each parser is what clap calls.
+//! Values as people write them on the command line only: `data:/data:ro`, `NAME=VALUE`, an export's
+//! arguments. Each parser is what clap calls. Amounts are read by the library's `policy::units`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use cofferdam::host::wasi::{Access, MemoryDir, Preopen, Source};
-use cofferdam::policy::{Fuel, MemoryBytes};
+use cofferdam::policy::units::count;
 use cofferdam::{ValType, Value};
-
-/// `10MiB`, `64 kB`, `1.5G` (binary), or plain bytes.
-pub fn memory(s: &str) -> Result<MemoryBytes, String> {
-    let size: bytesize::ByteSize =
-        s.trim().parse().map_err(|_| format!("`{s}` is no size; write for instance 10MiB, 512KiB or 65536 (bytes)"))?;
-    Ok(MemoryBytes::new(size.as_u64()))
-}
-
-/// `500ms`, `1m 30s`, plain seconds, or `none`.
-pub fn timeout(s: &str) -> Result<Timeout, String> {
-    let s = s.trim();
-    if s == "none" {
-        return Ok(Timeout(None));
-    }
-    let plain = s.parse::<f64>().ok().filter(|v| *v >= 0.0).and_then(|v| Duration::try_from_secs_f64(v).ok());
-    plain
-        .or_else(|| humantime::parse_duration(s).ok())
-        .map(|d| Timeout(Some(d)))
-        .ok_or_else(|| format!("`{s}` is no duration; write for instance 500ms, 30s, 2m, 5 (seconds) or none"))
-}
-
-/// A deadline, or the decision to have none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeout(pub Option<Duration>);
-
-/// A count with `k`, `M`, `G` or `T` for thousands and so on, `_` between digits, or `unlimited`.
-pub fn count(s: &str) -> Result<u64, String> {
-    let bad = || format!("`{s}` is no count; write for instance 2M, 500k, 1_000_000 or unlimited");
-    let s = s.trim();
-    if s == "unlimited" {
-        return Ok(u64::MAX);
-    }
-    let (digits, factor) = match s.char_indices().next_back() {
-        Some((i, 'k' | 'K')) => (&s[..i], 1e3),
-        Some((i, 'm' | 'M')) => (&s[..i], 1e6),
-        Some((i, 'g' | 'G' | 'b' | 'B')) => (&s[..i], 1e9),
-        Some((i, 't' | 'T')) => (&s[..i], 1e12),
-        _ => (s, 1.0),
-    };
-    let digits = digits.trim().replace('_', "");
-    if let Ok(whole) = digits.parse::<u64>() {
-        return whole.checked_mul(factor as u64).ok_or_else(bad);
-    }
-    let starts_right = digits.starts_with(|c: char| c.is_ascii_digit());
-    let value = digits.parse::<f64>().ok().filter(|_| starts_right && factor > 1.0).ok_or_else(bad)? * factor;
-    if value.is_finite() && value < 9.0e18 { Ok(value as u64) } else { Err(bad()) }
-}
-
-/// A count of fuel.
-pub fn fuel(s: &str) -> Result<Fuel, String> {
-    count(s).map(Fuel::new)
-}
 
 /// `NAME=COUNT`.
 pub fn module_limit(s: &str) -> Result<(String, u64), String> {
     let (name, cap) = s.split_once('=').ok_or("write NAME=COUNT, for instance nesting=10k")?;
-    Ok((name.to_owned(), count(cap)?))
+    Ok((name.to_owned(), count(cap).map_err(|e| e.to_string())?))
 }
-
-/// Stack units: plain, or with the suffixes of sizes (`512KiB` is 524,288 units).
-pub fn stack(s: &str) -> Result<u32, String> {
-    u32::try_from(memory(s)?.get())
-        .ok()
-        .filter(|units| *units <= MAX_STACK_UNITS)
-        .ok_or_else(|| format!("`{s}` is too large a stack; at most {} MiB", MAX_STACK_UNITS >> 20))
-}
-
-/// Native stacks take four times as many bytes, for every guest that runs.
-const MAX_STACK_UNITS: u32 = 256 << 20;
 
 /// `HOST[:GUEST][:ro|:rw|:overlay]`. Without GUEST the guest sees the name as given; without `:ro` it may
 /// write, with `:overlay` into memory only.
@@ -102,6 +39,25 @@ pub fn tmpfs(s: &str) -> Result<Preopen, String> {
         return Err("write the guest's name for it, for instance --tmpfs /tmp".into());
     }
     Ok(Preopen::memory(MemoryDir::new(), s))
+}
+
+/// What `--grant` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Import module.
+    pub module: String,
+    /// One name of it, or all.
+    pub name: Option<String>,
+}
+
+/// `MODULE` or `MODULE#NAME`. `wasi` stands for WASI preview 1.
+pub fn grant(s: &str) -> Result<Grant, String> {
+    let (module, name) = match s.split_once('#') {
+        Some((module, name)) => (module, Some(name.to_owned())),
+        None => (s, None),
+    };
+    let module = if module == "wasi" { cofferdam::host::wasi::MODULE } else { module };
+    Ok(Grant { module: module.to_owned(), name })
 }
 
 /// `NAME=VALUE`, or `NAME` for the value that this process has.
@@ -166,41 +122,6 @@ fn integer(s: &str) -> Option<i128> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_take_units_and_plain_bytes() {
-        let bytes = |s| memory(s).map(MemoryBytes::get).ok();
-        assert_eq!(bytes("10MiB"), Some(10 << 20));
-        assert_eq!(bytes("64KiB"), Some(64 << 10));
-        assert_eq!(bytes("65536"), Some(65_536));
-        assert_eq!(bytes("ten"), None);
-        assert_eq!(bytes("-1"), None);
-        assert_eq!(stack("512KiB"), Ok(512 << 10));
-        assert!(stack("5GiB").is_err());
-    }
-
-    #[test]
-    fn durations_take_units_seconds_and_none() {
-        assert_eq!(timeout("500ms"), Ok(Timeout(Some(Duration::from_millis(500)))));
-        assert_eq!(timeout("1.5"), Ok(Timeout(Some(Duration::from_millis(1500)))));
-        assert_eq!(timeout("1m 30s"), Ok(Timeout(Some(Duration::from_secs(90)))));
-        assert_eq!(timeout("none"), Ok(Timeout(None)));
-        for bad in ["-1", "soon", "", "NaN", "inf"] {
-            assert!(timeout(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn counts_take_thousands() {
-        assert_eq!(count("2M"), Ok(2_000_000));
-        assert_eq!(count("1.5k"), Ok(1_500));
-        assert_eq!(count("1_000"), Ok(1_000));
-        assert_eq!(count("0"), Ok(0));
-        assert_eq!(fuel("unlimited"), Ok(Fuel::UNLIMITED));
-        for bad in ["", "M", "-1", "1.5", "1e9", "infG", "99999999999999999999", "2X"] {
-            assert!(count(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn directories_take_a_guest_name_and_read_only() {

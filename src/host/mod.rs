@@ -3,16 +3,63 @@
 
 pub mod wasi;
 
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashMap;
+
+use cofferdam_engine::{Caller, HostError};
+
 use crate::policy::{Determinism, Limits};
 use wasi::WasiState;
 
 /// Everything the host keeps for one guest beside the engine's things. A capability that the guest was
 /// not given is `None`, and calling it is a host fault that says so.
+///
+/// Data of your own go in with [`GuestState::with`], are found by host functions with [`CallerExt::data`], and
+/// come out of [`Guest::state`](crate::Guest::state):
+///
+/// ```
+/// use cofferdam::host::CallerExt as _;
+/// use cofferdam::{engines, GuestState, HostFunc, Sandbox};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if engines::names().is_empty() { return Ok(()); }
+/// struct Total(u64);
+/// let add = HostFunc::typed(|caller, n: u64| {
+///     caller.data::<Total>()?.0 += n;
+///     Ok(())
+/// });
+/// let sandbox = Sandbox::builder(engines::by_name("auto")?).func("env", "add", add).build()?;
+/// let module = sandbox.load(br#"(module (import "env" "add" (func $add (param i64)))
+///     (func (export "twice") (param i64) (call $add (local.get 0)) (call $add (local.get 0))))"#)?;
+///
+/// let mut guest = sandbox.guest(&module, GuestState::default().with(Total(100)))?;
+/// guest.typed::<u64, ()>("twice")?.call(&mut guest, 21)?;
+/// assert_eq!(guest.state().and_then(|state| state.get::<Total>()).map(|total| total.0), Some(142));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct GuestState {
     /// Files, streams, clocks and randomness of WASI preview 1.
     pub wasi: Option<WasiState>,
+    /// The embedder's own, by type.
+    data: HashMap<TypeId, Box<dyn Any + Send>>,
+}
+
+/// What a host function finds of its guest's [`GuestState`].
+pub trait CallerExt {
+    /// The embedder's data of type `T`.
+    ///
+    /// # Errors
+    /// [`HostError::Failed`] if this guest was made without such data.
+    fn data<T: Any + Send>(&mut self) -> Result<&mut T, HostError>;
+}
+
+impl CallerExt for Caller<'_> {
+    fn data<T: Any + Send>(&mut self) -> Result<&mut T, HostError> {
+        let found = self.state::<GuestState>()?.get_mut();
+        found.ok_or_else(|| HostError::failed(format_args!("the guest was made without a `{}`", type_name::<T>())))
+    }
 }
 
 impl GuestState {
@@ -29,6 +76,24 @@ impl GuestState {
     /// A guest with WASI and nothing else.
     #[must_use]
     pub fn with_wasi(wasi: WasiState) -> Self {
-        Self { wasi: Some(wasi) }
+        Self { wasi: Some(wasi), ..Self::default() }
+    }
+
+    /// The same with `data` of the embedder's own; one of each type.
+    #[must_use]
+    pub fn with<T: Any + Send>(mut self, data: T) -> Self {
+        self.data.insert(TypeId::of::<T>(), Box::new(data));
+        self
+    }
+
+    /// The embedder's data of type `T`.
+    #[must_use]
+    pub fn get<T: Any + Send>(&self) -> Option<&T> {
+        self.data.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut<T: Any + Send>(&mut self) -> Option<&mut T> {
+        self.data.get_mut(&TypeId::of::<T>())?.downcast_mut()
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// What a guest may import. Empty allows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,6 +41,16 @@ impl Grants {
         self
     }
 
+    /// The modules of which everything may be imported.
+    pub fn modules(&self) -> impl Iterator<Item = &str> {
+        self.modules.iter().map(String::as_str)
+    }
+
+    /// The single imports, as module and name.
+    pub fn imports(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.names.iter().map(|(module, name)| (module.as_str(), name.as_str()))
+    }
+
     /// Whether `module` and `name` may be imported.
     #[must_use]
     pub fn allows(&self, module: &str, name: &str) -> bool {
@@ -48,7 +59,7 @@ impl Grants {
 }
 
 /// What happens to an import that nobody provides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownImports {
     /// The module is refused.

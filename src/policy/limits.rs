@@ -62,7 +62,8 @@ impl Fuel {
     }
 }
 
-/// How much one guest may use. Start from [`Limits::agent`] or [`Limits::tool`] and change what you need.
+/// How much one guest may use. Start from [`Limits::agent`] or [`Limits::tool`] and change what you need: a
+/// literal has to end in `..`, so that a limit that is added later has a value in programs that do not know it.
 ///
 /// ```
 /// use cofferdam::policy::{Fuel, Limits, MemoryBytes};
@@ -85,6 +86,8 @@ pub struct Limits {
     pub instances: u32,
     /// Bytes written to stdout and stderr together, over the guest's life.
     pub output: MemoryBytes,
+    /// Bytes of one message into the guest or out of it, as with [`Guest::call_bytes`](crate::Guest::call_bytes).
+    pub message: MemoryBytes,
     /// Host calls over the guest's life.
     pub host_calls: u64,
     /// Files and directories that the guest may hold open at once.
@@ -95,11 +98,19 @@ pub struct Limits {
     /// Bytes that it may write to host directories, over its life. The rules are those of
     /// [`WasiLimits::disk_bytes`](crate::host::wasi::WasiLimits::disk_bytes).
     pub disk: MemoryBytes,
+    #[doc(hidden)]
+    #[serde(skip)]
+    pub __more: More,
 }
 
+/// Cannot be made outside of this crate, so that a `Limits` always ends in `..`.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct More(());
+
 impl Limits {
-    /// For guests that stay and are called often: 10 MiB, 1,000,000 fuel, 5 s. These are the seed
-    /// defaults of the design that Cofferdam started from; its caps on messages and agents come with those.
+    /// For guests that stay and are called often: 10 MiB, 1,000,000 fuel, 5 s, messages of 100 KiB. These are
+    /// the seed defaults of the design that Cofferdam started from.
     #[must_use]
     pub const fn agent() -> Self {
         Self {
@@ -110,10 +121,12 @@ impl Limits {
             table_elements: 100_000,
             instances: 16,
             output: MemoryBytes::mib(1),
+            message: MemoryBytes::kib(100),
             host_calls: u64::MAX,
             open_files: 64,
             scratch: MemoryBytes::mib(16),
             disk: MemoryBytes::mib(64),
+            __more: More(()),
         }
     }
 
@@ -126,6 +139,7 @@ impl Limits {
             fuel: Fuel::new(50_000_000_000),
             timeout: Some(Duration::from_secs(30)),
             output: MemoryBytes::mib(64),
+            message: MemoryBytes::mib(64),
             open_files: 1_024,
             scratch: MemoryBytes::mib(64),
             disk: MemoryBytes::mib(1024),
@@ -174,7 +188,7 @@ mod tests {
         let agent = Limits::agent();
         assert_eq!((agent.memory.get(), agent.fuel.get()), (10 << 20, 1_000_000));
         assert_eq!(agent.timeout, Some(Duration::from_secs(5)));
-        assert_eq!(agent.stack_units, 512 * 1024);
+        assert_eq!((agent.stack_units, agent.message.get()), (512 * 1024, 100 << 10));
         let tool = Limits::tool();
         assert_eq!((tool.memory.get(), tool.timeout), (64 << 20, Some(Duration::from_secs(30))));
     }

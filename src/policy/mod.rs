@@ -1,29 +1,35 @@
 //! What a guest may do, said without any engine: the [`Level`] decides which proposals its module may
 //! use, [`Limits`] how much it may consume, [`Grants`] what it may import, [`Determinism`] whether the
-//! world looks the same in every run. This room only describes; `sandbox` enforces.
+//! world looks the same in every run. [`file`] is all of it written down. This room only describes;
+//! `sandbox` enforces.
 
+pub mod file;
 mod grants;
 mod limits;
+pub mod units;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use cofferdam_engine::{Capabilities, FeatureSet, FuelMode, Proposal};
-use cofferdam_prepare::{Gate, ModuleLimits};
-use serde::Serialize;
+use cofferdam_prepare::Gate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+pub use cofferdam_prepare::ModuleLimits;
 pub use grants::{Grants, UnknownImports};
 pub use limits::{Fuel, Limits, MemoryBytes};
 
 /// A named set of proposals to start from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// The MVP, mutable globals, sign extension, saturating conversion, multi-value.
     Strict,
     /// Strict and bulk memory, reference types, extended constants: what compilers emit today.
     #[default]
+    #[serde(alias = "default")]
     Standard,
     /// Standard and SIMD, tail calls, several memories, exceptions.
     Relaxed,
@@ -98,7 +104,7 @@ pub enum Determinism {
 /// let policy = SecurityPolicy::new(Level::Strict).allow(Proposal::Simd).limits(Limits::tool());
 /// assert!(policy.features.has(Proposal::Simd) && !policy.features.has(Proposal::BulkMemory));
 /// ```
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SecurityPolicy {
     /// The level it started from; named in refusals.

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cofferdam_engine::{
-    AccessError, CallBudget, CancelHandle, Extern, FuncHandle, HostState, InstanceId, Limit, MemoryHandle, Scheduler,
-    Stop, Store, Usage, Value,
+    CallBudget, CancelHandle, Extern, FuncHandle, FuncType, HostState, InstanceId, Limit, Scheduler, Stop, Store,
+    Usage, Value,
 };
 use cofferdam_prepare::{PREPARE_VERSION, PRICE_VERSION};
 
 use super::load::{Module, Printable};
 use super::outcome::{CallRefusal, Outcome, Receipt, Report, stopped};
 use super::resources::{Reservation, Resources};
-use super::workers::Busy;
 use crate::host::GuestState;
 use crate::policy::Limits;
 
@@ -32,41 +31,52 @@ pub struct CallOptions {
     pub cancel: Option<CancelHandle>,
 }
 
-/// Why an asynchronous call gave no report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotRun {
-    /// No worker is free and the queue is full. Try again later.
-    #[error(transparent)]
-    Busy(#[from] Busy),
-    /// The worker died with the guest: a fault of the host, outside any call.
-    #[error("the worker thread that ran the guest died")]
-    Lost,
-}
+impl CallOptions {
+    /// No more than `fuel` for this call.
+    #[must_use]
+    pub fn fuel(mut self, fuel: crate::policy::Fuel) -> Self {
+        self.fuel = Some(fuel);
+        self
+    }
 
-/// Ends a call whose future nobody awaits any more.
-struct CancelOnDrop(Option<CancelHandle>);
+    /// No more than `timeout` of wall-clock time for this call.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
 
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        if let Some(cancel) = &self.0 {
-            cancel.cancel();
-        }
+    /// `cancel` ends this call.
+    #[must_use]
+    pub fn cancel(mut self, cancel: &CancelHandle) -> Self {
+        self.cancel = Some(cancel.clone());
+        self
     }
 }
 
-/// One instance with its state. Calls run on the caller's thread, one at a time; [`Guest::call_async`]
-/// runs one on a worker. After a trap or a stop it answers no more: its memory may be half-written.
+/// What one call, or several that belong together, may spend and have spent.
+pub(super) struct Spending {
+    began: Instant,
+    fuel: u64,
+    timeout: Option<Duration>,
+    cancel: Option<CancelHandle>,
+    consumed: u64,
+}
+
+/// One instance with its state. Calls run on the caller's thread, one at a time; [`Guest::into_async`]
+/// is for async programs. After a trap or a stop it answers no more: its memory may be half-written.
 pub struct Guest {
-    store: Box<dyn Store>,
-    instance: InstanceId,
+    pub(super) store: Box<dyn Store>,
+    pub(super) instance: InstanceId,
     module: Module,
-    limits: Limits,
+    pub(super) limits: Limits,
     engine: (&'static str, &'static str),
     resources: Arc<Resources>,
     /// Functions to be run before the first call, in order.
     prologue: Vec<(Option<&'static str>, FuncHandle)>,
     poisoned: bool,
+    /// Ends whatever call is under way, beside the caller's own handle: the future that waits for it is gone.
+    pub(super) scope: Option<CancelHandle>,
     _reservation: Reservation,
 }
 
@@ -99,6 +109,7 @@ impl Guest {
             resources,
             prologue,
             poisoned: false,
+            scope: None,
             _reservation: reservation,
         }
     }
@@ -113,65 +124,115 @@ impl Guest {
     pub fn call_with(&mut self, export: &str, args: &[Value], options: &CallOptions) -> Report {
         let resources = self.resources.clone();
         let _permit = resources.permits.acquire();
-        let began = Instant::now();
-        let mut consumed = 0;
-        let outcome = self.run(export, args, options, began, &mut consumed);
+        let mut spending = self.begin(options);
+        let outcome = match self.checked_call(export, args, &mut spending) {
+            Ok(values) => Outcome::Completed { values, exit_code: None },
+            Err(outcome) => outcome,
+        };
+        self.end(outcome, &spending)
+    }
+
+    fn checked_call(&mut self, export: &str, args: &[Value], spending: &mut Spending) -> Result<Vec<Value>, Outcome> {
+        self.alive()?;
+        let (func, ty) = self.function(export)?;
+        if !Value::all_match(args, ty.params()) {
+            let refusal = CallRefusal::BadArguments { name: export.to_owned(), expected: ty.to_string() };
+            return Err(Outcome::Refused(refusal));
+        }
+        let mut results = Value::results_of(&ty);
+        self.step(func, export, args, &mut results, spending)?;
+        Ok(results)
+    }
+
+    pub(super) fn owns(&self, func: FuncHandle) -> bool {
+        func.index_in(self.store.id()).is_some()
+    }
+
+    pub(super) fn resources(&self) -> &Arc<Resources> {
+        &self.resources
+    }
+
+    /// What calls under `options` may spend together, from now on.
+    pub(super) fn begin(&self, options: &CallOptions) -> Spending {
+        let cancel = match (&options.cancel, &self.scope) {
+            (Some(own), Some(scope)) => Some(own.with(scope)),
+            (own, scope) => own.as_ref().or(scope.as_ref()).cloned(),
+        };
+        Spending {
+            began: Instant::now(),
+            fuel: options.fuel.unwrap_or(self.limits.fuel).get(),
+            timeout: options.timeout.or(self.limits.timeout),
+            cancel,
+            consumed: 0,
+        }
+    }
+
+    /// The report of what was spent. A guest that did not come back from its call is not called again.
+    pub(super) fn end(&mut self, outcome: Outcome, spending: &Spending) -> Report {
         if !matches!(outcome, Outcome::Completed { exit_code: None, .. } | Outcome::Refused(_)) {
             self.poisoned = true;
         }
-        Report { outcome, receipt: self.receipt(consumed, began.elapsed()) }
+        Report { outcome, receipt: self.receipt(spending.consumed, spending.began.elapsed()) }
     }
 
-    fn run(
+    pub(super) fn alive(&self) -> Result<(), CallRefusal> {
+        if self.poisoned { Err(CallRefusal::Poisoned) } else { Ok(()) }
+    }
+
+    /// The function exported as `name`, with its signature.
+    pub(super) fn function(&mut self, name: &str) -> Result<(FuncHandle, FuncType), CallRefusal> {
+        if let Some(Extern::Func(func)) = self.store.export(self.instance, name)
+            && let Some(ty) = self.store.func_type(func)
+        {
+            return Ok((func, ty));
+        }
+        Err(self.missing(name))
+    }
+
+    /// Calls `func`, whose types were checked, out of what is left to spend. What must run before the first
+    /// call is run first. `name` is for messages.
+    pub(super) fn step(
         &mut self,
-        export: &str,
+        func: FuncHandle,
+        name: &str,
         args: &[Value],
-        options: &CallOptions,
-        began: Instant,
-        consumed: &mut u64,
-    ) -> Outcome {
-        if self.poisoned {
-            return Outcome::Refused(CallRefusal::Poisoned);
+        results: &mut [Value],
+        spending: &mut Spending,
+    ) -> Result<(), Outcome> {
+        self.alive()?;
+        if spending.cancel.as_ref().is_some_and(CancelHandle::is_cancelled) {
+            return Err(stopped(Stop::limit(Limit::Cancelled), name));
         }
-        let Some(Extern::Func(func)) = self.store.export(self.instance, export) else {
-            return Outcome::Refused(self.missing(export));
-        };
-        let Some(ty) = self.store.func_type(func) else {
-            return Outcome::Refused(self.missing(export));
-        };
-        if !Value::all_match(args, ty.params()) {
-            return Outcome::Refused(CallRefusal::BadArguments { name: export.to_owned(), expected: ty.to_string() });
+        for (prologue, first) in std::mem::take(&mut self.prologue) {
+            if prologue != Some(name) {
+                self.spend(first, prologue.unwrap_or("start function"), &[], &mut [], spending)?;
+            }
         }
-        if options.cancel.as_ref().is_some_and(CancelHandle::is_cancelled) {
-            return stopped(Stop::limit(Limit::Cancelled), export);
+        self.spend(func, name, args, results, spending)
+    }
+
+    fn spend(
+        &mut self,
+        func: FuncHandle,
+        name: &str,
+        args: &[Value],
+        results: &mut [Value],
+        spending: &mut Spending,
+    ) -> Result<(), Outcome> {
+        let mut timeout = spending.timeout;
+        if spending.consumed > 0 {
+            timeout = timeout.map(|t| t.saturating_sub(spending.began.elapsed()));
         }
-        let fuel = options.fuel.unwrap_or(self.limits.fuel).get();
-        let timeout = options.timeout.or(self.limits.timeout);
+        if timeout == Some(Duration::ZERO) {
+            return Err(stopped(Stop::limit(Limit::Deadline), name));
+        }
         let scheduler: Arc<dyn Scheduler> = self.resources.permits.clone();
-        let mut budget =
-            CallBudget { fuel, timeout, cancel: options.cancel.clone(), scheduler: Some(scheduler), consumed: 0 };
-        for (name, func) in std::mem::take(&mut self.prologue) {
-            if name == Some(export) {
-                continue;
-            }
-            let done = self.store.call(func, &[], &mut [], &mut budget);
-            *consumed += budget.consumed;
-            if let Err(stop) = done {
-                return stopped(stop, name.unwrap_or("start function"));
-            }
-            budget.fuel -= budget.consumed.min(budget.fuel);
-            budget.timeout = timeout.map(|t| t.saturating_sub(began.elapsed()));
-        }
-        if budget.timeout == Some(Duration::ZERO) {
-            return stopped(Stop::limit(Limit::Deadline), export);
-        }
-        let mut results = Value::results_of(&ty);
-        let done = self.store.call(func, args, &mut results, &mut budget);
-        *consumed += budget.consumed;
-        match done {
-            Ok(()) => Outcome::Completed { values: results, exit_code: None },
-            Err(stop) => stopped(stop, export),
-        }
+        let fuel = spending.fuel.saturating_sub(spending.consumed);
+        let cancel = spending.cancel.clone();
+        let mut budget = CallBudget { fuel, timeout, cancel, scheduler: Some(scheduler), consumed: 0 };
+        let done = self.store.call(func, args, results, &mut budget);
+        spending.consumed = spending.consumed.saturating_add(budget.consumed);
+        done.map_err(|stop| stopped(stop, name))
     }
 
     fn missing(&self, export: &str) -> CallRefusal {
@@ -198,36 +259,6 @@ impl Guest {
         }
     }
 
-    /// Calls on a worker thread and gives the guest back with the report. Dropping the future cancels
-    /// the call; the guest is then dropped when it has stopped. Host functions that wait are driven with
-    /// the caller's tokio runtime entered.
-    ///
-    /// # Errors
-    /// [`NotRun::Busy`] if every worker is taken and the queue is full; the guest is dropped then.
-    pub async fn call_async(
-        mut self,
-        export: String,
-        args: Vec<Value>,
-        mut options: CallOptions,
-    ) -> Result<(Self, Report), NotRun> {
-        // A handle of our own: dropping the future must reach this call and no other of the caller's.
-        let cancel = options.cancel.as_ref().map_or_else(CancelHandle::new, CancelHandle::child);
-        options.cancel = Some(cancel.clone());
-        let mut cancel_on_drop = CancelOnDrop(Some(cancel));
-        let handle = tokio::runtime::Handle::try_current().ok();
-        let (send, receive) = tokio::sync::oneshot::channel();
-        let resources = self.resources.clone();
-        resources.workers.submit(move || {
-            let _entered = handle.as_ref().map(tokio::runtime::Handle::enter);
-            let report = self.call_with(&export, &args, &options);
-            // Nobody receives if the future was dropped; the guest is then dropped here.
-            let _ = send.send((self, report));
-        })?;
-        let done = receive.await;
-        cancel_on_drop.0 = None;
-        done.map_err(|_| NotRun::Lost)
-    }
-
     /// What the guest holds and has held at most.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -250,30 +281,5 @@ impl Guest {
     pub fn state(&mut self) -> Option<&mut GuestState> {
         let state: &mut HostState = self.store.state();
         state.downcast_mut()
-    }
-
-    /// Copies guest memory at `offset` of the exported memory `memory` into `into`.
-    ///
-    /// # Errors
-    /// No such memory, or out of bounds.
-    pub fn read_memory(&mut self, offset: u64, into: &mut [u8]) -> Result<(), AccessError> {
-        let memory = self.memory()?;
-        self.store.memory_read(memory, offset, into)
-    }
-
-    /// Copies `from` into guest memory at `offset` of the exported memory `memory`.
-    ///
-    /// # Errors
-    /// No such memory, or out of bounds; nothing is written then.
-    pub fn write_memory(&mut self, offset: u64, from: &[u8]) -> Result<(), AccessError> {
-        let memory = self.memory()?;
-        self.store.memory_write(memory, offset, from)
-    }
-
-    fn memory(&mut self) -> Result<MemoryHandle, AccessError> {
-        match self.store.export(self.instance, "memory") {
-            Some(Extern::Memory(memory)) => Ok(memory),
-            _ => Err(AccessError::OutOfBounds),
-        }
     }
 }

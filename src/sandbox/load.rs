@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    CompileError, CompiledModule, Engine, ExternType, FuncType, HostError, HostFunc, Import, ImportType, Imports,
-    ModuleHash, PreparedModule, TrapKind,
+    ArtefactKey, CompileError, CompiledModule, Engine, EngineFault, ExternType, FuncType, HostError, HostFunc, Import,
+    ImportType, Imports, ModuleHash, PreparedModule, TrapKind, VerifiedArtefact,
 };
-use cofferdam_prepare::{
-    ModuleBytes, PREPARE_VERSION, PRICE_VERSION, PrepareOptions, Refusal, prepare, recognise, validate,
-};
+use cofferdam_prepare::{ModuleBytes, PrepareOptions, Refusal, prepare, recognise, validate};
 
+use super::asynchronous::NotRun;
+use crate::cache::{CacheKey, DiskCache, Found, Kept, ModuleCache, bundle, open_module, seal_module};
 use crate::policy::{Determinism, SecurityPolicy, UnknownImports};
 
 /// Why a module may not run, or cannot.
@@ -27,6 +27,9 @@ pub enum LoadError {
     /// The engine cannot run it, or failed.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// It was to be loaded on a worker, and was not.
+    #[error(transparent)]
+    NotRun(#[from] NotRun),
 }
 
 impl LoadError {
@@ -40,6 +43,7 @@ impl LoadError {
             Self::Compile(CompileError::Unsupported { .. }) => "proposal",
             Self::Compile(CompileError::SignatureClash(_)) => "signature_clash",
             Self::Compile(_) => "capability",
+            Self::NotRun(_) => "not_run",
         }
     }
 
@@ -182,120 +186,140 @@ impl fmt::Debug for Module {
     }
 }
 
-/// What decides the machine code of a module: two loads with the same key may share it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct CacheKey([u8; 32]);
-
-impl CacheKey {
-    fn new(engine: &dyn Engine, policy: &SecurityPolicy, options: &PrepareOptions, module: ModuleHash) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        // Each part is preceded by its length, so that no two lists of parts read the same.
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
-        };
-        part(&module.0);
-        part(&policy.features.bits().to_le_bytes());
-        // The module was validated under these limits; looser ones must not lend it to tighter ones.
-        part(format!("{:?}", policy.module_limits).as_bytes());
-        part(&PREPARE_VERSION.to_le_bytes());
-        part(&PRICE_VERSION.to_le_bytes());
-        part(options.mode.name().as_bytes());
-        part(&[u8::from(options.canonical_nans)]);
-        let descriptor = engine.descriptor();
-        part(descriptor.id.as_bytes());
-        part(descriptor.version.as_bytes());
-        Self(*hasher.finalize().as_bytes())
-    }
+/// What a load asks, whoever asks.
+pub(super) struct Loader<'a> {
+    pub engine: &'a dyn Engine,
+    pub policy: &'a SecurityPolicy,
+    pub host: &'a Imports,
+    pub cache: &'a ModuleCache,
+    pub disk: Option<&'a DiskCache>,
 }
 
-/// Tables and mappings that every module has in an engine, roughly.
-const FIXED_WEIGHT: usize = 64 << 10;
-
-/// Bytes that a module keeps in memory: machine code, the prepared module and the engine's copy of its
-/// data, the map back to the original.
-fn weight(module: &dyn CompiledModule) -> u32 {
-    let prepared = module.prepared();
-    let parts =
-        [module.code_bytes(), prepared.bytes().len().saturating_mul(2), prepared.code_map().size(), FIXED_WEIGHT];
-    u32::try_from(parts.into_iter().fold(0, usize::saturating_add)).unwrap_or(u32::MAX)
-}
-
-/// Compiled modules by what decides their code, bounded by the bytes they keep in memory.
-pub struct ModuleCache(moka::sync::Cache<CacheKey, Arc<dyn CompiledModule>>);
-
-impl ModuleCache {
-    /// Room for `bytes` bytes of modules; the least used go first.
-    #[must_use]
-    pub fn new(bytes: u64) -> Self {
-        let cache = moka::sync::Cache::builder()
-            .max_capacity(bytes)
-            .weigher(|_, module: &Arc<dyn CompiledModule>| weight(&**module))
-            .build();
-        Self(cache)
+impl Loader<'_> {
+    /// The way of a module, up to the door of its store.
+    pub fn load(&self, bytes: &ModuleBytes) -> Result<Module, LoadError> {
+        let key = self.key(bytes.hash());
+        let kept = self.cache.get_or_make(key, || self.find_or_compile(&key, bytes))?;
+        self.module(kept)
     }
 
-    /// Modules kept.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.0.run_pending_tasks();
-        self.0.entry_count()
+    /// The same for a module that is in memory already; `None` if it is not.
+    pub fn find(&self, bytes: &ModuleBytes) -> Option<Result<Module, LoadError>> {
+        Some(self.module(self.cache.get(&self.key(bytes.hash()))?))
     }
 
-    /// Whether no module is kept.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Bytes kept: machine code and what belongs to it.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.0.run_pending_tasks();
-        self.0.weighted_size()
-    }
-}
-
-/// The way of a module, up to the door of its store.
-pub(super) fn load(
-    engine: &dyn Engine,
-    policy: &SecurityPolicy,
-    host: &Imports,
-    cache: &ModuleCache,
-    input: &[u8],
-) -> Result<Module, LoadError> {
-    let bytes = recognise(input, &policy.module_limits)?;
-    let options = PrepareOptions { mode: policy.fuel_mode, canonical_nans: policy.determinism != Determinism::Off };
-    let key = CacheKey::new(engine, policy, &options, bytes.hash());
-    // One compile per key however many ask; others wait for it, and no lock is held meanwhile.
-    let compiled = loop {
-        let mut asked_here = false;
-        let made = cache.0.try_get_with(key, || {
-            asked_here = true;
-            compile(engine, policy, host, &options, bytes.clone())
-        });
-        match made {
-            Ok(compiled) => break compiled,
-            // Another's refusal may be for want of a grant that we have: ask for ourselves.
-            Err(_) if !asked_here => {}
-            Err(error) => return Err((*error).clone()),
+    /// A module with the artefact that was compiled from it: loaded if a key of `trusted` sealed it and it was
+    /// made for this engine and policy, and else compiled like any other; and then, why.
+    pub fn load_bundle(
+        &self,
+        file: &[u8],
+        trusted: &[ArtefactKey],
+    ) -> Result<(Module, Option<&'static str>), LoadError> {
+        let bundle =
+            bundle::read(file).map_err(|_| Refusal::NotWasm { found: "a compiled artefact that is cut off" })?;
+        let bytes = recognise(bundle.module, &self.policy.module_limits)?;
+        let key = self.key(bytes.hash());
+        let opened = open_module(trusted, &key, bundle.sealed)
+            .and_then(|(module, artefact)| self.revive(&module, &artefact).ok_or("the engine does not take it"));
+        match opened {
+            Ok(code) => {
+                Ok((self.module(self.cache.get_or_make(key, || Ok::<_, LoadError>(Kept::Code(code.clone())))?)?, None))
+            }
+            Err(problem) => Ok((self.load(&bytes)?, Some(problem))),
         }
-    };
-    let (imports, stand_ins) = link(compiled.prepared().imports(), policy, host).map_err(LoadError::Imports)?;
-    Ok(Module { compiled, imports, stand_ins })
-}
+    }
 
-fn compile(
-    engine: &dyn Engine,
-    policy: &SecurityPolicy,
-    host: &Imports,
-    options: &PrepareOptions,
-    bytes: ModuleBytes,
-) -> Result<Arc<dyn CompiledModule>, LoadError> {
-    let valid = validate(bytes, &policy.gate())?;
-    // Before the expensive steps: a module that will not be linked need not be compiled.
-    link(valid.imports(), policy, host).map_err(LoadError::Imports)?;
-    let prepared = prepare(valid, options)?;
-    Ok(engine.compile(&prepared)?)
+    /// `module` with its code in one file, sealed with `seal`.
+    pub fn bundle(&self, input: &[u8], seal: &ArtefactKey) -> Result<Vec<u8>, LoadError> {
+        let original = recognise(input, &self.policy.module_limits)?;
+        let module = self.load(&original)?;
+        let prepared = module.prepared();
+        let payload = self.payload(&*module.compiled).map_err(CompileError::Engine)?;
+        let sealed = seal_module(seal, &self.key(prepared.hash()), prepared, &payload)
+            .map_err(|error| CompileError::Engine(EngineFault::new("sealing an artefact", error)))?;
+        Ok(bundle::write(original.bytes(), &sealed))
+    }
+
+    fn options(&self) -> PrepareOptions {
+        let canonical_nans = self.policy.determinism != Determinism::Off;
+        PrepareOptions { mode: self.policy.fuel_mode, canonical_nans }
+    }
+
+    fn key(&self, module: ModuleHash) -> CacheKey {
+        CacheKey::new(self.engine, self.policy, &self.options(), module)
+    }
+
+    fn module(&self, kept: Kept) -> Result<Module, LoadError> {
+        let compiled = match kept {
+            Kept::Code(compiled) => compiled,
+            Kept::Refused(refusal) => return Err(refusal.into()),
+        };
+        let (imports, stand_ins) =
+            link(compiled.prepared().imports(), self.policy, self.host).map_err(LoadError::Imports)?;
+        Ok(Module { compiled, imports, stand_ins })
+    }
+
+    fn find_or_compile(&self, key: &CacheKey, bytes: &ModuleBytes) -> Result<Kept, LoadError> {
+        let Some(disk) = self.disk else { return self.compile(bytes) };
+        if let Some(kept) = self.find_on_disk(disk, key) {
+            return Ok(kept);
+        }
+        // Another process may be compiling it; the claim is held so that others wait for us.
+        let (_claim, waited) = disk.claim(key);
+        if waited && let Some(kept) = self.find_on_disk(disk, key) {
+            return Ok(kept);
+        }
+        let kept = self.compile(bytes)?;
+        match &kept {
+            Kept::Refused(refusal) => disk.store_refusal(key, refusal),
+            Kept::Code(code) => match self.payload(&**code) {
+                Ok(payload) => disk.store_module(key, code.prepared(), &payload),
+                Err(error) => tracing::warn!(%error, "an artefact could not be saved"),
+            },
+        }
+        Ok(kept)
+    }
+
+    fn find_on_disk(&self, disk: &DiskCache, key: &CacheKey) -> Option<Kept> {
+        match disk.find(key) {
+            Found::Refused(refusal) => Some(Kept::Refused(refusal)),
+            Found::Module(module, artefact) => {
+                let revived = self.revive(&module, &artefact);
+                if revived.is_none() {
+                    disk.set_aside(key, "the engine does not take it");
+                }
+                revived.map(Kept::Code)
+            }
+            Found::Nothing => None,
+        }
+    }
+
+    /// What is saved of an engine's code: nothing for one that has none to save.
+    fn payload(&self, code: &dyn CompiledModule) -> Result<Vec<u8>, EngineFault> {
+        if self.engine.descriptor().capabilities.artefacts { code.serialize() } else { Ok(Vec::new()) }
+    }
+
+    /// The code of a module that was saved before.
+    fn revive(&self, module: &PreparedModule, artefact: &VerifiedArtefact) -> Option<Arc<dyn CompiledModule>> {
+        if self.engine.descriptor().capabilities.artefacts {
+            self.engine.load(module, artefact).ok()
+        } else {
+            self.engine.compile(module).ok()
+        }
+    }
+
+    fn compile(&self, bytes: &ModuleBytes) -> Result<Kept, LoadError> {
+        let valid = match validate(bytes.clone(), &self.policy.gate()) {
+            Ok(valid) => valid,
+            Err(refusal) => return Ok(Kept::Refused(refusal)),
+        };
+        // Before the expensive steps: a module that will not be linked need not be compiled.
+        link(valid.imports(), self.policy, self.host).map_err(LoadError::Imports)?;
+        match prepare(valid, &self.options()) {
+            Ok(prepared) => Ok(Kept::Code(self.engine.compile(&prepared)?)),
+            Err(refusal) => Ok(Kept::Refused(refusal)),
+        }
+    }
 }
 
 type Linked = (Imports, Vec<ImportType>);

@@ -2,33 +2,51 @@
 //! imports, prepare, compile, instantiate, call) and each step can only be reached through the one
 //! before. This room knows engines only as [`Engine`] values and asks `policy` what is allowed.
 
+mod asynchronous;
+mod bytes;
+mod command;
+mod error;
+mod globals;
 mod guest;
 mod load;
+mod memory;
 mod outcome;
 mod permits;
 mod resources;
+mod typed;
 mod workers;
 
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    AccessError, Engine, EngineFault, Extern, ExternType, Import, Imports, InstantiateError, MemoryType, Store,
-    TableType, ValType, Value,
+    AccessError, ArtefactKey, Engine, EngineFault, Extern, ExternType, HostFunc, Import, Imports, InstantiateError,
+    MemoryType, Store, TableType, ValType, Value,
 };
+use cofferdam_prepare::{ModuleBytes, recognise};
 
 use crate::host::{GuestState, wasi};
 use crate::policy::{CannotEnforce, Limits, SecurityPolicy};
 
-pub use guest::{COMMAND, CallOptions, Guest, NotRun};
-pub use load::{ImportRefusal, LoadError, Module, ModuleCache, Printable};
+pub use asynchronous::{AsyncCallError, AsyncGuest, NotRun};
+pub use bytes::{BytesAbi, Packed};
+pub use command::{Command, CommandError, CommandOutput};
+pub use error::{CallError, CallErrorKind};
+pub use globals::GlobalError;
+pub use guest::{COMMAND, CallOptions, Guest};
+pub use load::{ImportRefusal, LoadError, Module, Printable};
+pub use memory::{GuestMemory, MemoryError, Number};
 pub use outcome::{CallRefusal, Outcome, Receipt, Report};
 pub use permits::{Permit, RunPermits};
 pub use resources::{HostMemorySpent, ResourceConfig, Resources};
+pub use typed::TypedFunc;
 pub use workers::{Busy, Workers};
 
 /// An engine, a policy and the host functions that guests may be given: where modules are loaded and
-/// guests are made. Shared by reference; everything on it may be called from many threads.
-pub struct Sandbox {
+/// guests are made. Clones are the same sandbox; everything on it may be called from many threads.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
     engine: Arc<dyn Engine>,
     policy: SecurityPolicy,
     host: Imports,
@@ -40,6 +58,9 @@ pub struct SandboxBuilder {
     engine: Arc<dyn Engine>,
     policy: SecurityPolicy,
     host: Imports,
+    /// Imports to be granted beside the policy's own grants.
+    granted: Vec<(String, String)>,
+    limits: Option<Limits>,
     resources: Option<Arc<Resources>>,
 }
 
@@ -60,6 +81,43 @@ impl SandboxBuilder {
         self
     }
 
+    /// One host function, given and granted at once.
+    ///
+    /// ```
+    /// use cofferdam::{engines, GuestState, HostFunc, Sandbox};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # if engines::names().is_empty() { return Ok(()); }
+    /// let sandbox = Sandbox::builder(engines::by_name("auto")?)
+    ///     .func("env", "double", HostFunc::typed(|_, n: u32| Ok(n.wrapping_mul(2))))
+    ///     .build()?;
+    /// let module = sandbox.load(br#"(module (import "env" "double" (func $double (param i32) (result i32)))
+    ///     (func (export "quadruple") (param i32) (result i32) (call $double (call $double (local.get 0)))))"#)?;
+    /// let mut guest = sandbox.guest(&module, GuestState::default())?;
+    /// assert_eq!(guest.typed::<u32, u32>("quadruple")?.call(&mut guest, 3)?, 12);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn func(mut self, module: &str, name: &str, func: HostFunc) -> Self {
+        self.host.host(module, name, func);
+        self.granted.push((module.to_owned(), name.to_owned()));
+        self
+    }
+
+    /// Grants WASI preview 1, whatever the policy grants. What it reaches is decided for each guest.
+    #[must_use]
+    pub fn wasi(mut self) -> Self {
+        self.granted.extend(wasi::imports().iter().map(|(module, name, _)| (module.to_owned(), name.to_owned())));
+        self
+    }
+
+    /// How much each guest may use, whatever the policy says.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
     /// What this sandbox shares with others.
     #[must_use]
     pub fn resources(mut self, resources: Arc<Resources>) -> Self {
@@ -71,11 +129,17 @@ impl SandboxBuilder {
     ///
     /// # Errors
     /// A limit or determinism that the policy requires and the engine cannot enforce.
-    pub fn build(self) -> Result<Sandbox, CannotEnforce> {
+    pub fn build(mut self) -> Result<Sandbox, CannotEnforce> {
+        for (module, name) in &self.granted {
+            self.policy.grants = self.policy.grants.import(module, name);
+        }
+        if let Some(limits) = self.limits {
+            self.policy.limits = limits;
+        }
         let descriptor = self.engine.descriptor();
         self.policy.check(descriptor.id, &descriptor.capabilities)?;
         let resources = self.resources.unwrap_or_else(|| Resources::new(&ResourceConfig::default()));
-        Ok(Sandbox { engine: self.engine, policy: self.policy, host: self.host, resources })
+        Ok(Sandbox(Arc::new(Inner { engine: self.engine, policy: self.policy, host: self.host, resources })))
     }
 }
 
@@ -102,31 +166,41 @@ pub enum GuestError {
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineFault),
+    /// It was to be made on a worker, and was not.
+    #[error(transparent)]
+    NotRun(#[from] NotRun),
 }
 
 impl Sandbox {
     /// A sandbox on `engine`.
     #[must_use]
     pub fn builder(engine: Arc<dyn Engine>) -> SandboxBuilder {
-        SandboxBuilder { engine, policy: SecurityPolicy::default(), host: wasi::imports().clone(), resources: None }
+        SandboxBuilder {
+            engine,
+            policy: SecurityPolicy::default(),
+            host: wasi::imports().clone(),
+            granted: Vec::new(),
+            limits: None,
+            resources: None,
+        }
     }
 
     /// The policy it was built with.
     #[must_use]
     pub fn policy(&self) -> &SecurityPolicy {
-        &self.policy
+        &self.0.policy
     }
 
     /// The engine it runs on.
     #[must_use]
     pub fn engine(&self) -> &dyn Engine {
-        &*self.engine
+        &*self.0.engine
     }
 
     /// What it shares with others.
     #[must_use]
     pub fn resources(&self) -> &Arc<Resources> {
-        &self.resources
+        &self.0.resources
     }
 
     /// Takes a module (binary or text) through every gate and compiles it, or finds it compiled.
@@ -134,7 +208,54 @@ impl Sandbox {
     /// # Errors
     /// What is wrong with it, what the policy does not allow, or the engine's failure.
     pub fn load(&self, module: &[u8]) -> Result<Module, LoadError> {
-        load::load(&*self.engine, &self.policy, &self.host, &self.resources.cache, module)
+        self.make(recognise(module, &self.0.policy.module_limits)?)
+    }
+
+    fn make(&self, bytes: ModuleBytes) -> Result<Module, LoadError> {
+        self.loader().load(&bytes)
+    }
+
+    /// The module if it is compiled already; its bytes if it is not.
+    fn find(&self, module: &[u8]) -> Result<Result<Module, ModuleBytes>, LoadError> {
+        let bytes = recognise(module, &self.0.policy.module_limits)?;
+        match self.loader().find(&bytes) {
+            Some(found) => found.map(Ok),
+            None => Ok(Err(bytes)),
+        }
+    }
+
+    /// Compiles a module and puts it, with its code sealed by `key`, into one file to be kept or shipped; see
+    /// [`bundle`](crate::cache::bundle).
+    ///
+    /// # Errors
+    /// As [`Sandbox::load`].
+    pub fn compile(&self, module: &[u8], key: &ArtefactKey) -> Result<Vec<u8>, LoadError> {
+        self.loader().bundle(module, key)
+    }
+
+    /// Loads what [`Sandbox::compile`] made. Its code is taken only if a key of `trusted` sealed it and it was
+    /// made for the same engine, processor and policy. Otherwise the module in it is compiled like any other,
+    /// and the second value says why.
+    ///
+    /// # Errors
+    /// As [`Sandbox::load`].
+    pub fn load_compiled(
+        &self,
+        file: &[u8],
+        trusted: &[ArtefactKey],
+    ) -> Result<(Module, Option<&'static str>), LoadError> {
+        self.loader().load_bundle(file, trusted)
+    }
+
+    fn loader(&self) -> load::Loader<'_> {
+        let inner = &*self.0;
+        load::Loader {
+            engine: &*inner.engine,
+            policy: &inner.policy,
+            host: &inner.host,
+            cache: &inner.resources.cache,
+            disk: inner.resources.disk.as_deref(),
+        }
     }
 
     /// Makes a guest: a store of its own with one instance of `module`. No guest code runs yet.
@@ -142,7 +263,7 @@ impl Sandbox {
     /// # Errors
     /// A cap that the module's own minimum is above, the host's memory budget, or the engine's failure.
     pub fn guest(&self, module: &Module, state: GuestState) -> Result<Guest, GuestError> {
-        self.guest_with(module, state, self.policy.limits.clone())
+        self.guest_with(module, state, self.0.policy.limits.clone())
     }
 
     /// The same with other limits than the policy's.
@@ -150,18 +271,18 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::guest`].
     pub fn guest_with(&self, module: &Module, mut state: GuestState, limits: Limits) -> Result<Guest, GuestError> {
-        state.apply(&limits, self.policy.determinism);
-        let reservation = self.resources.reserve(limits.memory.get())?;
-        let mut store = self.engine.store(&limits.store(), Box::new(state))?;
+        state.apply(&limits, self.0.policy.determinism);
+        let reservation = self.0.resources.reserve(limits.memory.get())?;
+        let mut store = self.0.engine.store(&limits.store(), Box::new(state))?;
         let instance = if module.stand_ins.is_empty() {
             store.instantiate(&*module.compiled, &module.imports)?
         } else {
             let imports = with_stand_ins(&mut *store, module)?;
             store.instantiate(&*module.compiled, &imports)?
         };
-        let descriptor = self.engine.descriptor();
+        let descriptor = self.0.engine.descriptor();
         let engine = (descriptor.id, descriptor.version);
-        Ok(Guest::new(store, instance, module.clone(), limits, engine, self.resources.clone(), reservation))
+        Ok(Guest::new(store, instance, module.clone(), limits, engine, self.0.resources.clone(), reservation))
     }
 }
 

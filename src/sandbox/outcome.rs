@@ -7,6 +7,8 @@ use std::time::Duration;
 use cofferdam_engine::{EngineFault, FuelMode, Limit, ModuleHash, Place, Stop, Trap, Value};
 use serde::Serialize;
 
+use crate::policy::MemoryBytes;
+
 /// How a call ended.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -54,6 +56,46 @@ pub enum CallRefusal {
         /// Its signature.
         expected: String,
     },
+    /// The function is there, with another signature.
+    #[error("function `{name}` is {found}, not {wanted}")]
+    Signature {
+        /// The function.
+        name: String,
+        /// Its signature.
+        found: String,
+        /// The signature asked for.
+        wanted: String,
+    },
+    /// No memory is exported under that name.
+    #[error("the module exports no memory `{name}`")]
+    MissingMemory {
+        /// The name asked for.
+        name: String,
+    },
+    /// The function was looked up in another guest.
+    #[error("function `{name}` belongs to another guest; look it up in this one")]
+    OtherGuest {
+        /// The function.
+        name: String,
+    },
+    /// A message is longer than the guest may be given.
+    #[error("the message of {len} bytes is above the cap of {cap}; `Limits::message` raises it")]
+    MessageTooLong {
+        /// Its length.
+        len: u64,
+        /// The cap.
+        cap: MemoryBytes,
+    },
+    /// The guest's allocator found no room for a message.
+    #[error(
+        "the guest's `{allocator}` has no room for {len} bytes; if its memory is at the cap, `Limits::memory` raises it"
+    )]
+    NoRoom {
+        /// The export that was asked.
+        allocator: String,
+        /// The bytes wanted.
+        len: u64,
+    },
     /// An earlier call was stopped in the middle or ended the guest.
     #[error("the guest has ended: make a new one from the same module")]
     Poisoned,
@@ -76,10 +118,19 @@ impl CallRefusal {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::MissingExport { .. } => "missing_export",
-            Self::BadArguments { .. } => "bad_arguments",
+            Self::MissingExport { .. } | Self::MissingMemory { .. } => "missing_export",
+            Self::BadArguments { .. } | Self::Signature { .. } => "bad_arguments",
+            Self::OtherGuest { .. } => "other_guest",
+            Self::MessageTooLong { .. } => "message",
+            Self::NoRoom { .. } => "no_room",
             Self::Poisoned => "poisoned",
         }
+    }
+}
+
+impl From<CallRefusal> for Outcome {
+    fn from(refusal: CallRefusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 

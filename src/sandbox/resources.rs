@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::load::ModuleCache;
+use tokio::sync::Semaphore;
+
 use super::permits::RunPermits;
 use super::workers::Workers;
+use crate::cache::{DiskCache, ModuleCache};
 use crate::policy::MemoryBytes;
 
 /// How much of the host the guests may have together.
@@ -19,6 +21,8 @@ pub struct ResourceConfig {
     pub max_queued_calls: usize,
     /// Compiled modules kept for the next load. Default 256 MiB.
     pub module_cache: MemoryBytes,
+    /// Compiled modules kept on disk, shared with other processes. Default: none.
+    pub disk_cache: Option<Arc<DiskCache>>,
     /// The sum of the memory caps of live guests. Default: no bound.
     pub memory: Option<MemoryBytes>,
 }
@@ -30,6 +34,7 @@ impl Default for ResourceConfig {
             max_calls_in_flight: 512,
             max_queued_calls: 4_096,
             module_cache: MemoryBytes::mib(256),
+            disk_cache: None,
             memory: None,
         }
     }
@@ -39,7 +44,10 @@ impl Default for ResourceConfig {
 pub struct Resources {
     pub(super) permits: Arc<RunPermits>,
     pub(super) workers: Workers,
+    /// Turns to compile for those who wait without a thread: compiling takes a processor for seconds.
+    pub(super) compilers: Arc<Semaphore>,
     pub(super) cache: ModuleCache,
+    pub(super) disk: Option<Arc<DiskCache>>,
     memory: Arc<MemoryBudget>,
 }
 
@@ -79,7 +87,9 @@ impl Resources {
         Arc::new(Self {
             permits: Arc::new(RunPermits::new(config.run_permits)),
             workers: Workers::new(config.max_calls_in_flight, config.max_queued_calls),
+            compilers: Arc::new(Semaphore::new(config.run_permits.clamp(1, Semaphore::MAX_PERMITS))),
             cache: ModuleCache::new(config.module_cache.get()),
+            disk: config.disk_cache.clone(),
             memory: Arc::new(MemoryBudget { cap: config.memory.map(MemoryBytes::get), reserved: AtomicU64::new(0) }),
         })
     }
@@ -88,6 +98,12 @@ impl Resources {
     #[must_use]
     pub fn cache(&self) -> &ModuleCache {
         &self.cache
+    }
+
+    /// Compiled modules kept on disk, if there are any.
+    #[must_use]
+    pub fn disk_cache(&self) -> Option<&DiskCache> {
+        self.disk.as_deref()
     }
 
     /// The memory caps of all live guests, in bytes.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -30,8 +31,12 @@ struct Inner {
     pool: Mutex<Pool>,
     work: Condvar,
     max_threads: usize,
-    max_queue: usize,
+    /// A permit for each thread and each place in the queue.
+    room: Arc<Semaphore>,
 }
+
+/// Room for one job, on a thread or in the queue. Given back when it is dropped.
+pub(super) struct Place(OwnedSemaphorePermit);
 
 #[derive(Default)]
 struct Pool {
@@ -45,7 +50,10 @@ impl Workers {
     /// A pool that starts threads as they are needed.
     #[must_use]
     pub fn new(max_threads: usize, max_queue: usize) -> Self {
-        let inner = Inner { pool: Mutex::default(), work: Condvar::new(), max_threads: max_threads.max(1), max_queue };
+        let max_threads = max_threads.max(1);
+        let room = max_threads.saturating_add(max_queue).min(Semaphore::MAX_PERMITS);
+        let room = Arc::new(Semaphore::new(room));
+        let inner = Inner { pool: Mutex::default(), work: Condvar::new(), max_threads, room };
         Self(Arc::new(inner))
     }
 
@@ -54,29 +62,62 @@ impl Workers {
     /// # Errors
     /// [`Busy`]; the job is dropped then.
     pub fn submit(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
+        self.submit_to(self.free_place()?, job)
+    }
+
+    fn busy(&self) -> Busy {
+        let pool = self.0.pool.lock();
+        Busy { threads: pool.threads, queued: pool.queue.len() }
+    }
+
+    fn free_place(&self) -> Result<Place, Busy> {
+        self.0.room.clone().try_acquire_owned().map(Place).map_err(|_| self.busy())
+    }
+
+    /// Room for a job, waited for in the order of asking if `patient`.
+    pub(super) async fn place(&self, patient: bool) -> Result<Place, Busy> {
+        if !patient {
+            return self.free_place();
+        }
+        // The semaphore is never closed.
+        self.0.room.clone().acquire_owned().await.map(Place).map_err(|_| self.busy())
+    }
+
+    /// Runs `job`, for which there is room, on a thread of the pool.
+    ///
+    /// # Errors
+    /// [`Busy`] if not even one thread can be had; the job is dropped then.
+    pub(super) fn submit_to(&self, place: Place, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
         let inner = &self.0;
+        let job: Job = Box::new(move || {
+            let _place = place.0;
+            job();
+        });
         let mut pool = inner.pool.lock();
         if pool.idle > pool.queue.len() {
-            pool.queue.push_back(Box::new(job));
+            pool.queue.push_back(job);
             inner.work.notify_one();
             return Ok(());
         }
-        let busy = Busy { threads: pool.threads, queued: pool.queue.len() };
-        if pool.threads < inner.max_threads {
-            pool.threads += 1;
-            let worker = inner.clone();
-            let first: Job = Box::new(job);
-            let spawned = std::thread::Builder::new().name("cofferdam-worker".into()).spawn(move || worker.run(first));
-            if spawned.is_err() {
-                pool.threads -= 1;
-                return Err(busy);
-            }
+        if pool.threads >= inner.max_threads {
+            pool.queue.push_back(job);
             return Ok(());
         }
-        if pool.queue.len() >= inner.max_queue {
-            return Err(busy);
+        // In a slot, so that it can be had back should there be no thread for it.
+        let slot = Arc::new(Mutex::new(Some(job)));
+        let (worker, first) = (inner.clone(), slot.clone());
+        pool.threads += 1;
+        let spawned = std::thread::Builder::new().name("cofferdam-worker".into()).spawn(move || worker.run(&first));
+        if spawned.is_err() {
+            pool.threads -= 1;
+            if pool.threads == 0 {
+                let busy = Busy { threads: 0, queued: pool.queue.len() };
+                drop(pool);
+                return Err(busy);
+            }
+            // The threads that there are will come to it.
+            pool.queue.extend(slot.lock().take());
         }
-        pool.queue.push_back(Box::new(job));
         Ok(())
     }
 }
@@ -90,7 +131,7 @@ fn run(job: Job) {
 }
 
 impl Inner {
-    fn run(&self, first: Job) {
+    fn run(&self, first: &Mutex<Option<Job>>) {
         /// Keeps the count right however this thread ends.
         struct Leave<'a>(&'a Inner);
         impl Drop for Leave<'_> {
@@ -99,7 +140,8 @@ impl Inner {
             }
         }
         let _leave = Leave(self);
-        run(first);
+        let first = first.lock().take();
+        first.into_iter().for_each(run);
         loop {
             let mut pool = self.pool.lock();
             let job = loop {

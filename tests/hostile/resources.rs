@@ -76,11 +76,11 @@ fn bulk_operations_are_paid_for_by_length_before_they_run() {
             let (mut guest, report) = cell.call("memory_fill_huge.wat", export, &[], poor.clone());
             assert_eq!((report.outcome.reason(), report.receipt.fuel), (Some("fuel"), 1_000), "{cell} {export}");
             let mut first = [0; 4];
-            guest.read_memory(0, &mut first).expect("it has memory");
+            guest.memory("memory").and_then(|m| m.read_into(0, &mut first)).expect("it has memory");
             let (mut rich, report) = cell.call("memory_fill_huge.wat", export, &[], tight());
             assert_eq!(report.outcome.reason(), Some("memory_out_of_bounds"), "{cell} {export}: {}", report.outcome);
             let mut after = [0; 4];
-            rich.read_memory(0, &mut after).expect("it has memory");
+            rich.memory("memory").and_then(|m| m.read_into(0, &mut after)).expect("it has memory");
             assert_eq!(first, after, "{cell} {export}: nothing was written");
             assert_eq!(cell.returns("memory_fill_huge.wat", "canary", tight()), CANARY, "{cell} {export}");
         }

@@ -3,9 +3,8 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use cofferdam_prepare::{FuncType, GlobalType, MemoryType, PreparedModule, TableType};
+use cofferdam_prepare::{FuncType, GlobalType, MemoryType, PreparedModule, TableType, VerifiedArtefact};
 
-use crate::artefact::VerifiedArtefact;
 use crate::descriptor::EngineDescriptor;
 use crate::host::{HostFunc, HostState, Imports};
 use crate::limits::{StoreLimits, Usage};
@@ -17,6 +16,9 @@ use crate::value::{Extern, FuncHandle, GlobalHandle, InstanceId, MemoryHandle, S
 pub trait Engine: Send + Sync {
     /// Who it is and what it can do.
     fn descriptor(&self) -> &EngineDescriptor;
+
+    /// What else decides its machine code: compiler settings, the processor's features. Part of cache keys.
+    fn settings(&self) -> String;
 
     /// Compiles a prepared module.
     ///

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | write an adapter | [`Engine`], [`CompiledModule`], [`Store`] |
 //! | give a guest something to call | [`HostFunc`], [`Caller`], [`Imports`] |
+//! | pass Rust types over the border | [`WasmValues`], [`HostFunc::typed`] |
 //! | bound a call | [`CallBudget`], [`StoreLimits`] |
 //! | read how it ended | [`Stop`], [`Trap`], [`Limit`] |
 //! | test what stands above without WebAssembly | [`mock`] |
@@ -12,7 +13,6 @@
 //! What a module is and may be ([`PreparedModule`], [`FeatureSet`] …) comes from `cofferdam-prepare`.
 #![forbid(unsafe_code)]
 
-mod artefact;
 mod descriptor;
 mod engine;
 mod host;
@@ -20,9 +20,9 @@ mod limits;
 mod meter;
 pub mod mock;
 mod outcome;
+mod typed;
 mod value;
 
-pub use artefact::{ArtefactKey, Unverified, VerifiedArtefact};
 pub use descriptor::{Capabilities, EngineDescriptor};
 pub use engine::{AccessError, CompiledModule, Engine, Store};
 pub use host::{
@@ -33,9 +33,10 @@ pub use meter::{CallBudget, CancelHandle, Meter, Scheduler, UNLIMITED_FUEL, Wake
 pub use outcome::{
     CompileError, EngineFault, HostError, InstantiateError, Limit, LoadError, SignatureClash, Stop, Trap, TrapKind,
 };
+pub use typed::{WasmValue, WasmValues, signature};
 pub use value::{Extern, FuncHandle, GlobalHandle, InstanceId, MemoryHandle, StoreId, TableHandle, Value};
 
 pub use cofferdam_prepare::{
-    ExportType, ExternType, FeatureSet, FuelMode, FuncType, GlobalType, ImportType, MemoryType, ModuleHash, Place,
-    PreparedModule, Proposal, TableType, ValType,
+    ArtefactKey, ExportType, ExternType, FeatureSet, FuelMode, FuncType, GlobalType, ImportType, MemoryType,
+    ModuleHash, Place, PreparedModule, Proposal, TableType, Unverified, ValType, VerifiedArtefact,
 };

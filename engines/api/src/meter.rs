@@ -21,7 +21,8 @@ pub struct CancelHandle(Arc<CancelState>);
 struct CancelState {
     cancelled: AtomicBool,
     waiting: Mutex<Vec<Thread>>,
-    parent: Option<CancelHandle>,
+    /// Cancelled with any of these.
+    parents: [Option<CancelHandle>; 2],
 }
 
 impl CancelState {
@@ -44,12 +45,19 @@ impl CancelHandle {
     /// A handle that is cancelled when this one is, and that can be cancelled alone.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self(Arc::new(CancelState { parent: Some(self.clone()), ..CancelState::default() }))
+        Self(Arc::new(CancelState { parents: [Some(self.clone()), None], ..CancelState::default() }))
     }
 
-    /// This handle and those it is a child of.
-    fn line(&self) -> impl Iterator<Item = &CancelState> {
-        std::iter::successors(Some(&*self.0), |state| state.parent.as_ref().map(|parent| &*parent.0))
+    /// A handle that is cancelled when this one or `other` is, and that can be cancelled alone.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let parents = [Some(self.clone()), Some(other.clone())];
+        Self(Arc::new(CancelState { parents, ..CancelState::default() }))
+    }
+
+    /// Whether `ask` says so of this handle or one that it is a child of.
+    fn any(&self, ask: &mut dyn FnMut(&CancelState) -> bool) -> bool {
+        ask(&self.0) || self.0.parents.iter().flatten().any(|parent| parent.any(ask))
     }
 
     /// Ends every call that was given this handle, now and later. A running guest stops at its next
@@ -64,14 +72,15 @@ impl CancelHandle {
     /// Whether [`CancelHandle::cancel`] was called, here or on a handle that this one is a child of.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.line().any(|state| state.cancelled.load(Ordering::Acquire))
+        self.any(&mut |state| state.cancelled.load(Ordering::Acquire))
     }
 
     /// Parks this thread until it is unparked, `until` comes, or the handle is cancelled.
     pub(crate) fn park(&self, until: Option<Instant>) {
-        for state in self.line() {
+        self.any(&mut |state| {
             state.waiting.lock().push(std::thread::current());
-        }
+            false
+        });
         // A cancellation from here on finds the thread in the list and leaves an unpark token.
         if !self.is_cancelled() {
             match until {
@@ -79,7 +88,10 @@ impl CancelHandle {
                 Some(t) => std::thread::park_timeout(t.saturating_duration_since(Instant::now())),
             }
         }
-        self.line().for_each(CancelState::leave);
+        self.any(&mut |state| {
+            state.leave();
+            false
+        });
     }
 }
 

@@ -6,10 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cofferdam_prepare::{
-    ExternType, FeatureSet, FuelMode, FuncType, GlobalType, MemoryType, PreparedModule, TableType,
+    ExternType, FeatureSet, FuelMode, FuncType, GlobalType, MemoryType, PreparedModule, TableType, VerifiedArtefact,
 };
 
-use crate::artefact::VerifiedArtefact;
 use crate::descriptor::{Capabilities, EngineDescriptor};
 use crate::engine::{AccessError, CompiledModule, Engine, Store};
 use crate::host::{Caller, HostFunc, HostPrice, HostState, Imports, StoreContext};
@@ -105,6 +104,10 @@ impl CompiledModule for MockModule {
 impl Engine for MockEngine {
     fn descriptor(&self) -> &EngineDescriptor {
         &self.descriptor
+    }
+
+    fn settings(&self) -> String {
+        String::new()
     }
 
     fn compile(&self, module: &PreparedModule) -> Result<Arc<dyn CompiledModule>, CompileError> {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// A place in the guest's own module: what a trap shows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
@@ -17,7 +19,7 @@ pub struct Place {
 pub const MAX_NAME_BYTES: usize = 128;
 
 /// The map kept beside a rewritten module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CodeMap {
     pub(crate) imported_functions: u32,
     /// Offset in the rewritten module of the first function body's size field.
@@ -29,7 +31,7 @@ pub struct CodeMap {
 }
 
 /// The map of one function body. Offsets in the rewritten module count from `code_start`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct BodyMap {
     /// Where the body begins.
     pub start: u32,
@@ -38,6 +40,7 @@ pub(crate) struct BodyMap {
     /// Original offset of its first operator.
     pub first: u32,
     /// Events in order, three LEB128 numbers each; see [`BodyMapBuilder::operator`].
+    #[serde(with = "serde_bytes")]
     pub events: Box<[u8]>,
 }
 

@@ -101,7 +101,8 @@ impl FromStr for Proposal {
 /// let set = FeatureSet::MVP.with(Proposal::Simd);
 /// assert!(set.has(Proposal::Simd) && !set.has(Proposal::Threads));
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct FeatureSet(u32);
 
 impl FeatureSet {

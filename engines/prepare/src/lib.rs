@@ -1,6 +1,7 @@
 //! From a guest's bytes to a module that any engine may compile: recognise, validate and gate, rewrite.
 #![forbid(unsafe_code)]
 
+mod artefact;
 mod body;
 mod code_map;
 mod features;
@@ -21,6 +22,7 @@ mod validate;
 mod walk;
 mod work;
 
+pub use artefact::{ARTEFACT_MAGIC, ArtefactKey, Unverified, VerifiedArtefact};
 pub use code_map::{CodeMap, MAX_NAME_BYTES, Place};
 pub use features::{FeatureSet, Proposal, UnknownProposal};
 pub use limits::ModuleLimits;

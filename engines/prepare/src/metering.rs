@@ -43,7 +43,7 @@ pub fn may_reach_host(operator: &Operator<'_>, imported: u32) -> bool {
 }
 
 /// Shapes of a module's memories and tables, by index: what the price of a bulk operator depends on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Spaces {
     /// Memories, imported ones first.
     pub memories: Vec<MemoryShape>,
@@ -52,7 +52,7 @@ pub struct Spaces {
 }
 
 /// Shape of one memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MemoryShape {
     /// Whether addresses are 64 bits wide.
     pub wide: bool,

@@ -1,5 +1,6 @@
-//! [`PreparedModule`]: what an engine is given to compile. Only [`crate::prepare`] can make one, so
-//! a module that was not validated, gated and metered cannot reach an engine.
+//! [`PreparedModule`]: what an engine is given to compile. Only [`crate::prepare`] can make one, and only an
+//! authenticated artefact can bring one back, so a module that was not validated, gated and metered cannot
+//! reach an engine.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +14,7 @@ use crate::metering::Spaces;
 use crate::types::{ExportType, ExternType, FuncType, ImportType};
 
 /// Who counts fuel. Named in every result; figures of different modes are never mixed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FuelMode {
     /// The module counts for itself, by code that this crate wrote into it: the same number and the
@@ -54,7 +55,7 @@ impl FromStr for FuelMode {
 }
 
 /// BLAKE3 of the module as it came in (after text was turned into binary).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ModuleHash(pub [u8; 32]);
 
 impl ModuleHash {
@@ -78,7 +79,7 @@ impl fmt::Debug for ModuleHash {
 }
 
 /// Where `prepare` put its own things in the rewritten module. Adapters need it; nobody else does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     /// Function index of the imported tick, `(i64) -> ()`: the last of the imported functions.
     pub tick: u32,
@@ -94,7 +95,9 @@ pub struct Layout {
 #[derive(Clone)]
 pub struct PreparedModule(pub(crate) Arc<Inner>);
 
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Inner {
+    #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
     pub hash: ModuleHash,
     pub original_len: usize,
@@ -113,7 +116,7 @@ pub(crate) struct Inner {
 }
 
 /// What was decided for one defined function; native fuel inserts the same numbers that portable fuel does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionPlan {
     /// Fuel charged on entry.
     pub entry_price: u64,

@@ -1,13 +1,17 @@
 //! [`Refusal`]: why a guest's bytes never become a prepared module. Every message names the thing, where it
 //! is, and what would allow it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::features::{FeatureSet, Proposal};
 
 /// Why a module was refused before any engine saw it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Refusal {
     /// There are no bytes at all.
@@ -17,7 +21,8 @@ pub enum Refusal {
     #[error("not a WebAssembly module: {found}")]
     NotWasm {
         /// What it looks like instead.
-        found: &'static str,
+        #[serde(deserialize_with = "word")]
+        found: Word,
     },
     /// The bytes are text that begins like WebAssembly's and is not.
     #[error("WebAssembly text, line {line}, column {column}: {message}")]
@@ -65,9 +70,11 @@ pub enum Refusal {
     #[error("{what} at offset {offset:#x}{}: {why}; no policy can allow it", InFunction(.function))]
     Unsupported {
         /// What it uses.
-        what: &'static str,
+        #[serde(deserialize_with = "word")]
+        what: Word,
         /// Why it cannot run here.
-        why: &'static str,
+        #[serde(deserialize_with = "word")]
+        why: Word,
         /// The function it is in.
         function: Option<FunctionRef>,
         /// Byte offset in the module.
@@ -80,9 +87,11 @@ pub enum Refusal {
     )]
     Limit {
         /// Name of the limit, a field of [`crate::ModuleLimits`].
-        limit: &'static str,
+        #[serde(deserialize_with = "word")]
+        limit: Word,
         /// What is counted.
-        unit: &'static str,
+        #[serde(deserialize_with = "word")]
+        unit: Word,
         /// What the module needs, at least.
         need: u64,
         /// The cap in force.
@@ -98,7 +107,8 @@ pub enum Refusal {
     )]
     ReservedName {
         /// `import` or `export`.
-        kind: &'static str,
+        #[serde(deserialize_with = "word")]
+        kind: Word,
         /// The name, capped.
         name: Arc<str>,
     },
@@ -123,7 +133,7 @@ impl Refusal {
 }
 
 /// A function of the guest's own module, as a refusal names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionRef {
     /// Its index.
     pub index: u32,
@@ -169,6 +179,23 @@ impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| write!(f, "{}", c.escape_debug()))
     }
+}
+
+/// A word of this program's own. The name keeps serde from tying what it reads to this lifetime.
+type Word = &'static str;
+
+/// One of the words that refusals are made of, read back from a file that this program authenticated. Each
+/// distinct word is kept for good; the files hold no others than stand in this program.
+fn word<'de, D: Deserializer<'de>>(from: D) -> Result<Word, D::Error> {
+    static WORDS: Mutex<BTreeSet<Word>> = Mutex::new(BTreeSet::new());
+    let text = String::deserialize(from)?;
+    let mut words = WORDS.lock();
+    if let Some(known) = words.get(&*text) {
+        return Ok(known);
+    }
+    let new: Word = text.leak();
+    words.insert(new);
+    Ok(new)
 }
 
 /// `text` cut to at most `max` bytes, at a character's border.

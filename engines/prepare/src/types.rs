@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// The type of one WebAssembly value. Reference types beyond these two (GC, exceptions) cannot cross
 /// the host border.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ValType {
     /// 32-bit integer.
     I32,
@@ -59,7 +61,7 @@ pub(crate) fn from_ref_type(ty: wasmparser::RefType) -> Option<ValType> {
 }
 
 /// A function signature. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FuncType {
     params: Arc<[ValType]>,
     results: Arc<[ValType]>,
@@ -106,7 +108,7 @@ impl fmt::Debug for FuncType {
 }
 
 /// The type of a linear memory. Sizes are in pages of `1 << page_size_log2` bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MemoryType {
     /// Pages at the start.
     pub minimum: u64,
@@ -129,7 +131,7 @@ impl MemoryType {
 }
 
 /// The type of a table. Sizes are in elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TableType {
     /// The element type, where the host can name it.
     pub element: Option<ValType>,
@@ -142,7 +144,7 @@ pub struct TableType {
 }
 
 /// The type of a global.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GlobalType {
     /// The type of its value, where the host can name it.
     pub value: Option<ValType>,
@@ -151,7 +153,7 @@ pub struct GlobalType {
 }
 
 /// The type of an import or export.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ExternType {
     /// A function; `None` when its signature has types that cannot cross the host border.
     Func(Option<FuncType>),
@@ -180,7 +182,7 @@ impl ExternType {
 }
 
 /// One import that a module asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportType {
     /// The module half of its name.
     pub module: Arc<str>,
@@ -191,7 +193,7 @@ pub struct ImportType {
 }
 
 /// One export that a module offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportType {
     /// Its name.
     pub name: Arc<str>,

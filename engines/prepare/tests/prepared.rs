@@ -157,3 +157,36 @@ fn long_names_are_cut_and_broken_sections_ignored() {
         assert_eq!(names[1..3], exported[1..3], "cut to {len} bytes");
     }
 }
+
+#[test]
+fn a_module_comes_out_of_an_artefact_as_it_went_in() {
+    use cofferdam_prepare::{ArtefactKey, VerifiedArtefact};
+    let text = r#"(module (import "env" "log" (func $log (param i32 i64) (result f64)))
+        (memory (export "memory") 1 2) (table 3 funcref) (global (export "g") (mut i32) (i32.const 7))
+        (data (i32.const 8) "data") (start $start)
+        (func $start (memory.fill (i32.const 0) (i32.const 0) (i32.const 9)))
+        (func $work (export "work") (param i32) (loop (br_if 0 (local.get 0)))))"#;
+    let key = ArtefactKey::new([3; 32]);
+    for mode in MODES {
+        let module = pipeline(text.as_bytes(), mode).expect("it is right");
+        let sealed = VerifiedArtefact::seal_module(&key, b"context", &module, b"code").expect("it can be written");
+        let artefact = VerifiedArtefact::open(&key, sealed).expect("it was just sealed");
+        assert_eq!((artefact.context(), artefact.payload()), (&b"context"[..], &b"code"[..]));
+        let back = artefact.module().expect("it is in there");
+        let places = |m: &PreparedModule| {
+            let at = |f, offset: u32| m.code_map().place(f, Some(offset));
+            (0..4).flat_map(|f| (0..600).map(move |o| at(f, o))).collect::<Vec<_>>()
+        };
+        assert_eq!(back.bytes(), module.bytes());
+        assert_eq!((back.hash(), back.original_len(), back.mode()), (module.hash(), module.original_len(), mode));
+        assert_eq!((back.allowed(), back.used()), (module.allowed(), module.used()));
+        assert_eq!((back.imports(), back.exports()), (module.imports(), module.exports()));
+        assert_eq!((back.signatures(), back.has_start(), back.layout()), (module.signatures(), true, module.layout()));
+        assert_eq!(back.function_plans(), module.function_plans());
+        assert_eq!(back.spaces(), module.spaces());
+        assert_eq!(places(&back), places(&module));
+        assert!(places(&back).iter().flatten().any(|p| p.name.as_deref() == Some("work") && p.offset.is_some()));
+    }
+    let plain = VerifiedArtefact::open(&key, VerifiedArtefact::seal(&key, b"", b"code")).expect("it was just sealed");
+    assert!(plain.module().is_none(), "there is none in it");
+}

@@ -7,16 +7,19 @@ use wasmer::sys::NativeEngineExt;
 /// Layout of the artefact itself.
 const FORMAT: &str = "cofferdam-wasmer 1";
 
+/// What decides the machine code that `engine` makes, beside its version.
+pub(crate) fn settings(engine: &wasmer::Engine) -> String {
+    let target = engine.target();
+    format!("{FORMAT}\n{} {} {:x}", engine.deterministic_id(), target.triple(), target.cpu_features().as_u64())
+}
+
 /// The header of artefacts for `module`, as `engine` would make them here and now.
 pub(crate) fn header(id: &str, engine: &wasmer::Engine, module: &PreparedModule) -> Vec<u8> {
-    let target = engine.target();
     let text = format!(
-        "{FORMAT}\n{id} {version}\n{settings}\n{triple} {features:x}\n{hash}\n{len} {crc:08x}\nprepare {PREPARE_VERSION} \
+        "{id} {version}\n{settings}\n{hash}\n{len} {crc:08x}\nprepare {PREPARE_VERSION} \
          prices {PRICE_VERSION} mode {mode}\n",
         version = wasmer_vm::VERSION,
-        settings = engine.deterministic_id(),
-        triple = target.triple(),
-        features = target.cpu_features().as_u64(),
+        settings = settings(engine),
         hash = module.hash(),
         len = module.bytes().len(),
         crc = crc32fast::hash(module.bytes()),

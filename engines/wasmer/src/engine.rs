@@ -123,6 +123,11 @@ impl Engine for WasmerEngine {
         &self.descriptor
     }
 
+    fn settings(&self) -> String {
+        let settings = Settings { canonical_nans: false, threads: NonZero::<usize>::MIN, middlewares: Vec::new() };
+        artefact::settings(&EngineBuilder::new((self.compiler)(settings)).engine().into())
+    }
+
     fn compile(&self, module: &PreparedModule) -> Result<Arc<dyn CompiledModule>, CompileError> {
         const DOING: &str = "compiling";
         self.supported(module)?;

@@ -149,7 +149,7 @@ impl std::fmt::Debug for Output {
 }
 
 /// What a guest may do in a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Access {
     /// Look and read. Everything that would change something is refused with `EROFS`.
     ReadOnly,

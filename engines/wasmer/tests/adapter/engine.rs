@@ -19,7 +19,7 @@ const FIB: &str = r#"(module (func $f (export "fib") (param i32) (result i32)
 fn saved(module: &dyn CompiledModule) -> VerifiedArtefact {
     let key = ArtefactKey::new([1; 32]);
     let bytes = module.serialize().expect("it can be saved");
-    VerifiedArtefact::open(&key, &VerifiedArtefact::seal(&key, b"", &bytes)).expect("it was just sealed")
+    VerifiedArtefact::open(&key, VerifiedArtefact::seal(&key, b"", &bytes)).expect("it was just sealed")
 }
 
 fn guest_of(module: &Arc<dyn CompiledModule>) -> Guest {
@@ -84,7 +84,7 @@ fn foreign_artefacts_are_named_as_such() {
     let key = ArtefactKey::new([1; 32]);
     for payload in [&b""[..], b"\x7fELF", &[0; 100]] {
         let sealed = VerifiedArtefact::seal(&key, b"", payload);
-        let opened = VerifiedArtefact::open(&key, &sealed).expect("it was just sealed");
+        let opened = VerifiedArtefact::open(&key, sealed).expect("it was just sealed");
         assert!(matches!(engine.load(&own, &opened), Err(LoadError::Foreign)));
     }
 }

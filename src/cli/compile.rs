@@ -1,0 +1,82 @@
+//! `cofferdam compile`: a module and its machine code in one file.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use cofferdam::cache;
+use cofferdam::{Sandbox, engines};
+
+use super::cache::CacheArgs;
+use super::policy_args::PolicyArgs;
+use super::progress::while_doing;
+use super::report::Ending;
+use super::run::read_module;
+use super::say::say;
+
+/// Compile a module ahead of time, into a file that `cofferdam run` takes like a module.
+///
+/// The file holds the module as well, so it runs anywhere: where its seal is not trusted, or another engine,
+/// processor or policy is in force, the module in it is checked and compiled like any other.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Compile {
+    /// The module: binary or text.
+    module: PathBuf,
+
+    /// Where to write it.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// Seal it with the key in this file (`cofferdam cache new-key` makes one) instead of the cache's own.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    #[command(flatten)]
+    policy: PolicyArgs,
+
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam compile tool.wasm -o tool.cwasm && cofferdam run tool.cwasm
+  cofferdam compile tool.wasm -o tool.cwasm --key release.key
+  cofferdam run --trust-key release.key tool.cwasm        # on another machine with the same processor
+
+Give the same policy options as to `run`: they decide the code.";
+
+impl Compile {
+    /// Compiles it and returns the exit code.
+    pub fn execute(&self) -> anyhow::Result<u8> {
+        let resolved = self.policy.resolve()?;
+        let bytes = read_module(&self.module, resolved.policy.module_limits.module_bytes)?;
+        let key = match &self.key {
+            Some(file) => cache::read_key_file(file)?,
+            None => self
+                .cache
+                .open(&resolved.config)
+                .context("there is no key to seal it with; name one with --key")?
+                .key()
+                .clone(),
+        };
+        let engine = engines::by_name(resolved.engine())?;
+        let resources = self.cache.resources(&resolved.config);
+        let sandbox = Sandbox::builder(engine).policy(resolved.policy).resources(resources).build()?;
+        let what = format!("compiling {}", self.module.display());
+        let file = match while_doing(&what, || sandbox.compile(&bytes, &key)) {
+            Ok(file) => file,
+            Err(error) => {
+                let ending = Ending::not_loaded(&error);
+                say(&ending.words().unwrap_or_default());
+                return Ok(ending.exit_code());
+            }
+        };
+        File::create(&self.output)
+            .and_then(|mut output| output.write_all(&file))
+            .with_context(|| format!("cannot write {}", self.output.display()))?;
+        Ok(0)
+    }
+}

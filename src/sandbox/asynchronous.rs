@@ -1,0 +1,306 @@
+//! Guests for async programs: [`AsyncGuest`], [`Sandbox::load_async`], [`Sandbox::guest_async`]. All work is
+//! done on the workers, never on an executor's thread, and dropping a future ends what it waited for.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use cofferdam_engine::{CancelHandle, Value, WasmValues};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::bytes::BytesAbi;
+use super::error::CallError;
+use super::guest::{CallOptions, Guest};
+use super::load::{LoadError, Module};
+use super::outcome::Report;
+use super::resources::Resources;
+use super::typed::TypedFunc;
+use super::workers::{Busy, Place};
+use super::{GuestError, Sandbox};
+use crate::host::GuestState;
+
+/// Why an asynchronous call gave no report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotRun {
+    /// No worker is free and the queue is full. Try again later.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The worker died with the guest: a fault of the host, outside any call.
+    #[error("the worker thread that ran the guest died")]
+    Lost,
+    /// The future of an earlier call was dropped before its end, or its worker died, and the guest with it.
+    #[error("the guest ended with an earlier call, whose future was dropped or whose worker died: make a new one")]
+    Dropped,
+}
+
+/// Why an asynchronous call gave no result.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AsyncCallError {
+    /// It was not run.
+    #[error(transparent)]
+    NotRun(#[from] NotRun),
+    /// It ended otherwise than by returning.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// A guest whose calls are awaited. They run on the workers of its [`Resources`], one at a time; host
+/// functions that wait are driven with the caller's tokio runtime entered.
+///
+/// - **Waiting for a worker.** When all are taken and the queue is full, a call waits its turn, first come,
+///   first served; [`AsyncGuest::impatient`] makes it answer [`NotRun::Busy`] at once. The call's time starts
+///   when it runs.
+/// - **Dropping the future** of a call before its end cancels the call: one that has not begun never does, one that
+///   runs ends at its next tick (a millisecond or so), one that waits in a host function ends at once. Its
+///   memory may be half-written, so the guest is dropped with it, and calls that follow answer
+///   [`NotRun::Dropped`]. A future that was never polled leaves the guest as it was.
+///
+/// ```
+/// use cofferdam::policy::Limits;
+/// use cofferdam::{engines, GuestState, Sandbox, SecurityPolicy, Value};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if engines::names().is_empty() { return Ok(()); }
+/// let limits = Limits { timeout: None, ..Limits::tool() };
+/// let sandbox = Sandbox::builder(engines::by_name("auto")?).policy(SecurityPolicy::standard().limits(limits)).build()?;
+/// let module = sandbox.load_async(br#"(module (func (export "spin") (loop (br 0)))
+///     (func (export "answer") (result i32) (i32.const 42)))"#).await?;
+/// let mut guest = sandbox.guest_async(&module, GuestState::default()).await?;
+/// assert_eq!(guest.call("answer", &[]).await?.into_result()?, [Value::I32(42)]);
+///
+/// let patience = std::time::Duration::from_millis(10);
+/// let dropped = tokio::time::timeout(patience, guest.call("spin", &[])).await;
+/// assert!(dropped.is_err() && guest.call("answer", &[]).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
+pub struct AsyncGuest {
+    /// `None` while a call has it, and after a call's future was dropped.
+    guest: Option<Guest>,
+    resources: Arc<Resources>,
+    patient: bool,
+}
+
+/// Ends what nobody waits for any more.
+pub(super) struct CancelOnDrop(pub(super) Option<CancelHandle>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(cancel) = &self.0 {
+            cancel.cancel();
+        }
+    }
+}
+
+impl Guest {
+    /// The same guest, for an async program.
+    #[must_use]
+    pub fn into_async(self) -> AsyncGuest {
+        let resources = self.resources().clone();
+        AsyncGuest { guest: Some(self), resources, patient: true }
+    }
+
+    /// Calls on a worker thread and gives the guest back with the report. Dropping the future cancels
+    /// the call; the guest is then dropped when it has stopped. For more than one call see [`AsyncGuest`].
+    ///
+    /// # Errors
+    /// [`NotRun::Busy`] if every worker is taken and the queue is full; the guest is dropped then.
+    pub async fn call_async(
+        self,
+        export: String,
+        args: Vec<Value>,
+        options: CallOptions,
+    ) -> Result<(Self, Report), NotRun> {
+        let mut guest = self.into_async().impatient();
+        let report = guest.run(move |guest| guest.call_with(&export, &args, &options)).await?;
+        guest.into_inner().map(|guest| (guest, report)).ok_or(NotRun::Lost)
+    }
+}
+
+impl AsyncGuest {
+    /// Calls answer [`NotRun::Busy`] instead of waiting for a worker.
+    #[must_use]
+    pub fn impatient(mut self) -> Self {
+        self.patient = false;
+        self
+    }
+
+    /// The guest, unless a call's future was dropped.
+    #[must_use]
+    pub fn into_inner(self) -> Option<Guest> {
+        self.guest
+    }
+
+    /// The guest between calls, unless a call's future was dropped. Only for what is quick: its memory, its
+    /// state. Calls block; [`AsyncGuest::run`] makes them elsewhere.
+    pub fn get_mut(&mut self) -> Option<&mut Guest> {
+        self.guest.as_mut()
+    }
+
+    /// [`Guest::call`], awaited.
+    ///
+    /// # Errors
+    /// It was not run.
+    pub fn call<'g>(
+        &'g mut self,
+        export: &str,
+        args: &[Value],
+    ) -> impl Future<Output = Result<Report, NotRun>> + Send + use<'g> {
+        self.call_with(export, args, &CallOptions::default())
+    }
+
+    /// [`Guest::call_with`], awaited.
+    ///
+    /// # Errors
+    /// It was not run.
+    pub fn call_with<'g>(
+        &'g mut self,
+        export: &str,
+        args: &[Value],
+        options: &CallOptions,
+    ) -> impl Future<Output = Result<Report, NotRun>> + Send + use<'g> {
+        let (export, args, options) = (export.to_owned(), args.to_vec(), options.clone());
+        self.run(move |guest| guest.call_with(&export, &args, &options))
+    }
+
+    /// [`TypedFunc::call`], awaited.
+    ///
+    /// # Errors
+    /// It was not run, or did not return.
+    pub async fn call_typed<P, R>(&mut self, func: &TypedFunc<P, R>, params: P) -> Result<R, AsyncCallError>
+    where
+        P: WasmValues + Send + 'static,
+        R: WasmValues + Send + 'static,
+    {
+        let func = func.clone();
+        Ok(self.run(move |guest| func.call(guest, params)).await??)
+    }
+
+    /// [`Guest::call_bytes`], awaited.
+    ///
+    /// # Errors
+    /// It was not run, or gave no bytes.
+    pub async fn call_bytes(&mut self, name: &str, input: impl Into<Vec<u8>>) -> Result<Vec<u8>, AsyncCallError> {
+        self.call_bytes_with(name, input, &BytesAbi::default(), &CallOptions::default()).await
+    }
+
+    /// [`Guest::call_bytes_with`], awaited.
+    ///
+    /// # Errors
+    /// It was not run, or gave no bytes.
+    pub async fn call_bytes_with(
+        &mut self,
+        name: &str,
+        input: impl Into<Vec<u8>>,
+        abi: &BytesAbi,
+        options: &CallOptions,
+    ) -> Result<Vec<u8>, AsyncCallError> {
+        let (name, input, abi, options) = (name.to_owned(), input.into(), abi.clone(), options.clone());
+        Ok(self.run(move |guest| guest.call_bytes_with(&name, &input, &abi, &options)).await??)
+    }
+
+    /// Does `work` with the guest on a worker: several calls, or a copy of much memory. Dropping the future
+    /// cancels the call that is under way and every later one in `work`.
+    ///
+    /// # Errors
+    /// It was not run; [`NotRun::Lost`] if `work` panicked.
+    pub async fn run<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Guest) -> T + Send + 'static,
+    ) -> Result<T, NotRun> {
+        if self.guest.is_none() {
+            return Err(NotRun::Dropped);
+        }
+        let place = self.resources.workers.place(self.patient).await?;
+        let Some(mut guest) = self.guest.take() else { return Err(NotRun::Dropped) };
+        let cancel = CancelHandle::new();
+        guest.scope = Some(cancel.clone());
+        // In a slot, so that it can be had back should there be no thread for it.
+        let slot = Arc::new(Mutex::new(Some(guest)));
+        let lent = slot.clone();
+        let mut cancel_on_drop = CancelOnDrop(Some(cancel));
+        let answer = on_worker(&self.resources, place, move || {
+            let mut guest = lent.lock().take()?;
+            let done = work(&mut guest);
+            guest.scope = None;
+            Some((guest, done))
+        });
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(busy) => {
+                self.guest = slot.lock().take();
+                return Err(busy.into());
+            }
+        };
+        let (guest, done) = answer.await.ok().flatten().ok_or(NotRun::Lost)?;
+        cancel_on_drop.0 = None;
+        self.guest = Some(guest);
+        Ok(done)
+    }
+}
+
+/// Does `work` on a worker, with this task's runtime entered, unless nobody waits for it any more.
+fn on_worker<T: Send + 'static>(
+    resources: &Resources,
+    place: Place,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>, Busy> {
+    let handle = tokio::runtime::Handle::try_current().ok();
+    let (send, receive) = oneshot::channel();
+    resources.workers.submit_to(place, move || {
+        if send.is_closed() {
+            return;
+        }
+        let _entered = handle.as_ref().map(tokio::runtime::Handle::enter);
+        // Should nobody receive it, a guest in it is dropped here.
+        let _ = send.send(work());
+    })?;
+    Ok(receive)
+}
+
+impl Sandbox {
+    /// Does `work` on a worker and gives what it gave.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, NotRun> {
+        let place = self.resources().workers.place(true).await?;
+        let sandbox = self.clone();
+        let answer = on_worker(self.resources(), place, move || work(&sandbox))?;
+        answer.await.map_err(|_| NotRun::Lost)
+    }
+
+    /// [`Sandbox::load`], awaited. A module that is compiled already waits for no other's compilation; of those
+    /// that are not, as many are compiled at once as guests may run ([`ResourceConfig::run_permits`]).
+    /// Compilation cannot be interrupted: if the future is dropped, one that has begun goes on to its end and
+    /// into the cache.
+    ///
+    /// [`ResourceConfig::run_permits`]: super::ResourceConfig::run_permits
+    ///
+    /// # Errors
+    /// As [`Sandbox::load`], and [`LoadError::NotRun`].
+    pub async fn load_async(&self, module: impl AsRef<[u8]> + Send + 'static) -> Result<Module, LoadError> {
+        let bytes = match self.work(move |sandbox| sandbox.find(module.as_ref())).await?? {
+            Ok(compiled) => return Ok(compiled),
+            Err(bytes) => bytes,
+        };
+        // Never closed.
+        let turn = self.resources().compilers.clone().acquire_owned().await.ok();
+        self.work(move |sandbox| {
+            let _turn = turn;
+            sandbox.make(bytes)
+        })
+        .await?
+    }
+
+    /// [`Sandbox::guest`], awaited: copying a module's data into a new memory takes time.
+    ///
+    /// # Errors
+    /// As [`Sandbox::guest`], and [`GuestError::NotRun`].
+    pub async fn guest_async(&self, module: &Module, state: GuestState) -> Result<AsyncGuest, GuestError> {
+        let module = module.clone();
+        self.work(move |sandbox| sandbox.guest(&module, state)).await?.map(Guest::into_async)
+    }
+}
