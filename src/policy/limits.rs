@@ -103,10 +103,21 @@ pub struct Limits {
     pub __more: More,
 }
 
-/// Cannot be made outside of this crate, so that a `Limits` always ends in `..`.
+/// Not to be written by hand, so that literals of the structs that have one end in `..`: fields can
+/// be added without breaking a program.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct More(());
+
+impl More {
+    pub(crate) const NONE: Self = Self(());
+}
+
+impl Default for More {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
 
 impl Limits {
     /// For guests that stay and are called often: 10 MiB, 1,000,000 fuel, 5 s, messages of 100 KiB. These are
@@ -126,7 +137,7 @@ impl Limits {
             open_files: 64,
             scratch: MemoryBytes::mib(16),
             disk: MemoryBytes::mib(64),
-            __more: More(()),
+            __more: More::NONE,
         }
     }
 

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cofferdam_prepare::ModuleLimits;
 pub use grants::{Grants, UnknownImports};
+pub(crate) use limits::More;
 pub use limits::{Fuel, Limits, MemoryBytes};
 
 /// A named set of proposals to start from.

@@ -13,28 +13,30 @@ use super::load::{Module, Printable};
 use super::outcome::{CallRefusal, Outcome, Receipt, Report, stopped};
 use super::resources::{Reservation, Resources};
 use crate::host::GuestState;
-use crate::policy::Limits;
+use crate::policy::{Fuel, Limits, More};
 
 /// The export that makes a module a WASI command.
 pub const COMMAND: &str = "_start";
 /// The export that a WASI reactor wants called before any other.
 const INITIALIZE: &str = "_initialize";
 
-/// What one call may use, where that differs from the guest's limits.
+/// What one call may use, where that differs from the guest's limits. A literal ends in `..`, as with [`Limits`].
 #[derive(Clone, Debug, Default)]
 pub struct CallOptions {
     /// Fuel for this call.
-    pub fuel: Option<crate::policy::Fuel>,
+    pub fuel: Option<Fuel>,
     /// Time for this call.
     pub timeout: Option<Duration>,
     /// Ends this call from outside.
     pub cancel: Option<CancelHandle>,
+    #[doc(hidden)]
+    pub __more: More,
 }
 
 impl CallOptions {
     /// No more than `fuel` for this call.
     #[must_use]
-    pub fn fuel(mut self, fuel: crate::policy::Fuel) -> Self {
+    pub fn fuel(mut self, fuel: Fuel) -> Self {
         self.fuel = Some(fuel);
         self
     }

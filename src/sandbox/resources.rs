@@ -8,9 +8,10 @@ use tokio::sync::Semaphore;
 use super::permits::RunPermits;
 use super::workers::Workers;
 use crate::cache::{DiskCache, ModuleCache};
-use crate::policy::MemoryBytes;
+use crate::policy::{MemoryBytes, More};
 
-/// How much of the host the guests may have together.
+/// How much of the host the guests may have together. A literal ends in `..`, as with
+/// [`Limits`](crate::policy::Limits).
 #[derive(Clone, Debug)]
 pub struct ResourceConfig {
     /// Guests that make progress at once. Default: one per core.
@@ -25,6 +26,8 @@ pub struct ResourceConfig {
     pub disk_cache: Option<Arc<DiskCache>>,
     /// The sum of the memory caps of live guests. Default: no bound.
     pub memory: Option<MemoryBytes>,
+    #[doc(hidden)]
+    pub __more: More,
 }
 
 impl Default for ResourceConfig {
@@ -36,6 +39,7 @@ impl Default for ResourceConfig {
             module_cache: MemoryBytes::mib(256),
             disk_cache: None,
             memory: None,
+            __more: More::NONE,
         }
     }
 }
