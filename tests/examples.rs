@@ -78,6 +78,24 @@ fn custom_limits() {
 }
 
 #[test]
+fn stream() {
+    says("stream", &[r#"it says "       3       8      39""#, "exit code 0"]);
+}
+
+#[test]
+fn virtual_files() {
+    says(
+        "virtual_files",
+        &[
+            "       2       6      31 /in/poem.txt",
+            "out.txt: 5 bytes",
+            "poem.txt: 31 bytes",
+            r#"out.txt says "made\n""#,
+        ],
+    );
+}
+
+#[test]
 fn every_example_is_one_idea_and_is_run_here() {
     let here = include_str!("examples.rs");
     let examples = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).expect("it is there");

@@ -1,5 +1,6 @@
 //! [`Command`]: one WASI program, run to its end, with what it wrote: as with `std::process::Command`.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use super::load::Module;
 use super::outcome::{Outcome, Receipt};
 use super::{GuestError, Sandbox};
 use crate::host::GuestState;
-use crate::host::wasi::{Output, Preopen, Stdin, WasiConfig, WasiConfigError, WasiState};
+use crate::host::wasi::{MemoryView, Output, Preopen, Stdin, WasiConfig, WasiConfigError, WasiState};
 use crate::policy::Limits;
 
 /// A WASI program that is about to be run. It has no arguments, variables or directories but these, an empty
@@ -39,10 +40,11 @@ pub struct Command {
     wasi: WasiConfig,
     limits: Limits,
     options: CallOptions,
+    state: GuestState,
 }
 
 /// What a program that came to its end has left.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct CommandOutput {
     /// The exit code it gave; 0 if it returned.
@@ -53,6 +55,10 @@ pub struct CommandOutput {
     pub stderr: Vec<u8>,
     /// What it cost.
     pub receipt: Receipt,
+    /// By the names that it knew them as.
+    files: Vec<(String, MemoryView)>,
+    /// Without WASI, so that whoever reads its streams sees their end.
+    state: GuestState,
 }
 
 /// Why a program was not run, or did not come to its end.
@@ -103,6 +109,19 @@ impl CommandOutput {
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.stdout)
     }
+
+    /// The directory in memory, or the changes to an overlay, that it knew as `guest`. `None` if it was given
+    /// no such one.
+    #[must_use]
+    pub fn files(&self, guest: &str) -> Option<MemoryView> {
+        self.files.iter().find(|(name, _)| name == guest).map(|(_, files)| files.clone())
+    }
+
+    /// The data of type `T` that it was given with [`Command::data`].
+    #[must_use]
+    pub fn get<T: Any + Send>(&self) -> Option<&T> {
+        self.state.get()
+    }
 }
 
 impl Sandbox {
@@ -116,6 +135,7 @@ impl Sandbox {
             wasi: WasiConfig::default(),
             limits: Limits::default(),
             options: CallOptions::default(),
+            state: GuestState::default(),
         };
         command.limits(self.policy().limits.clone())
     }
@@ -163,6 +183,12 @@ impl Command {
         self
     }
 
+    /// Data of the embedder's own, for host functions; see [`GuestState::with`].
+    pub fn data<T: Any + Send>(mut self, data: T) -> Self {
+        self.state = self.state.with(data);
+        self
+    }
+
     /// Its standard streams are this process's own; nothing is captured.
     pub fn inherit_stdio(mut self) -> Self {
         (self.wasi.stdin, self.wasi.stdout, self.wasi.stderr) = (Stdin::Inherit, Output::Inherit, Output::Inherit);
@@ -174,6 +200,8 @@ impl Command {
         // The defaults of WASI must not be what counts where these allow more.
         self.wasi.limits.output_bytes = limits.output.get();
         self.wasi.limits.open_files = limits.open_files;
+        self.wasi.limits.scratch_bytes = limits.scratch.get();
+        self.wasi.limits.disk_bytes = limits.disk.get();
         self.limits = limits;
         self
     }
@@ -199,17 +227,20 @@ impl Command {
             return Err(CommandError::NotCommand);
         }
         self.wasi.args.insert(0, self.name);
-        let state = GuestState::with_wasi(self.wasi.build()?);
-        let mut guest = self.sandbox.guest_with(&self.module, state, self.limits)?;
+        let names: Vec<_> = self.wasi.preopens.iter().map(|preopen| preopen.guest.clone()).collect();
+        self.state.wasi = Some(self.wasi.build()?);
+        let mut guest = self.sandbox.guest_with(&self.module, self.state, self.limits)?;
         let report = guest.call_with(COMMAND, &[], &self.options);
-        let written = |of: fn(&WasiState) -> &[u8], guest: &mut super::Guest| {
-            guest.state().and_then(|s| s.wasi.as_ref()).map(|wasi| of(wasi).to_vec()).unwrap_or_default()
-        };
-        let stdout = written(WasiState::stdout_bytes, &mut guest);
-        let stderr = written(WasiState::stderr_bytes, &mut guest);
+        let mut state = guest.into_state().unwrap_or_default();
+        let wasi = state.wasi.take();
+        let written = |of: fn(&WasiState) -> &[u8]| wasi.as_ref().map(|w| of(w).to_vec()).unwrap_or_default();
+        let (stdout, stderr) = (written(WasiState::stdout_bytes), written(WasiState::stderr_bytes));
         match report.outcome {
             Outcome::Completed { exit_code, .. } => {
-                Ok(CommandOutput { exit_code: exit_code.unwrap_or(0), stdout, stderr, receipt: report.receipt })
+                let exit_code = exit_code.unwrap_or(0);
+                let files =
+                    names.into_iter().filter_map(|n| wasi.as_ref()?.memory(&n).map(|files| (n, files))).collect();
+                Ok(CommandOutput { exit_code, stdout, stderr, receipt: report.receipt, files, state })
             }
             _ => Err(CommandError::Ended { error: CallError::new(report, None), stdout, stderr }),
         }

@@ -284,4 +284,11 @@ impl Guest {
         let state: &mut HostState = self.store.state();
         state.downcast_mut()
     }
+
+    /// Ends the guest and gives what the host kept for it.
+    #[must_use]
+    pub fn into_state(mut self) -> Option<GuestState> {
+        let state: HostState = std::mem::replace(self.store.state(), Box::new(()));
+        state.downcast().ok().map(|state| *state)
+    }
 }

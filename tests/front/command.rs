@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cofferdam::host::CallerExt as _;
+use cofferdam::host::wasi::{MemoryDir, Preopen};
 use cofferdam::policy::{Fuel, Limits, MemoryBytes};
 use cofferdam::sandbox::{CallErrorKind, CommandError, LoadError, ResourceConfig, Resources};
 use cofferdam::{CancelHandle, Engine, FuelMode, GuestState, HostFunc, Limit, Sandbox, SecurityPolicy};
@@ -34,6 +35,13 @@ fn a_command_has_what_it_was_given_and_says_how_it_ended() {
         let output = sandbox.command(&module).args(["/in/a.txt"]).dir(dir.path(), "/in").run().expect("it runs");
         assert_eq!(output.text(), "       2       3      14 /in/a.txt\n");
         assert!(output.receipt.fuel > 0 && output.stderr.is_empty());
+
+        let files = MemoryDir::new().file("a.txt", "x y\n");
+        let run = sandbox.command(&module).arg("/m/a.txt").preopen(Preopen::memory(files, "/m")).run();
+        let output = run.expect("it runs");
+        assert_eq!(output.text(), "       1       2       4 /m/a.txt\n");
+        assert_eq!(output.files("/m").and_then(|files| files.read("a.txt")), Some(b"x y\n".to_vec()));
+        assert!(output.files("/in").is_none());
 
         // The program's own failure is its exit code, not an error.
         let output =
@@ -108,6 +116,7 @@ async fn a_command_is_awaited_and_ends_with_its_future() {
 
 #[test]
 fn host_functions_find_the_data_of_their_guest_and_are_granted_as_given() {
+    #[derive(Debug)]
     struct Seen(Vec<u32>);
     let text = r#"(module (import "env" "see" (func $see (param i32)))
       (func (export "go") (param i32) (call $see (local.get 0))))"#;
@@ -128,6 +137,14 @@ fn host_functions_find_the_data_of_their_guest_and_are_granted_as_given() {
         }
         let seen = guests.iter_mut().map(|g| g.state().and_then(|s| s.get_mut::<Seen>()).map(|s| s.0.clone()));
         assert_eq!(seen.collect::<Vec<_>>(), [Some(vec![0, 10]), Some(vec![1, 11])]);
+
+        let start = text.replace(
+            "(export \"go\") (param i32) (call $see (local.get 0))",
+            "(export \"_start\") (call $see (i32.const 7))",
+        );
+        let program = sandbox.load(start.as_bytes()).expect("it is good");
+        let output = sandbox.command(&program).data(Seen(vec![3])).run().expect("it runs");
+        assert_eq!(output.get::<Seen>().map(|s| s.0.clone()), Some(vec![3, 7]));
 
         let mut without = sandbox.guest(&module, GuestState::default()).expect("it fits");
         let error = without.call("go", &[1.into()]).into_result().expect_err("it has no such data");
