@@ -58,3 +58,78 @@ fn whole(file: &str, text: &str) {
 fn the_schema_of_policy_files_is_the_one_of_the_types() {
     whole("policy.schema.json", &cofferdam::policy::file::schema());
 }
+
+/// Options that stand for one key of a policy file.
+const OPTIONS: &[(&str, &str)] = &[
+    ("level", "--policy"),
+    ("features.allow", "--feature"),
+    ("features.deny", "--no-feature"),
+    ("limits.memory", "--memory"),
+    ("limits.fuel", "--fuel"),
+    ("limits.timeout", "--timeout"),
+    ("limits.stack", "--stack"),
+    ("limits.output", "--output"),
+    ("limits.table_elements", "--table-elements"),
+    ("limits.host_calls", "--host-calls"),
+    ("limits.open_files", "--open-files"),
+    ("grants.wasi", "--grant wasi, --no-wasi"),
+    ("grants.modules", "--grant MODULE"),
+    ("grants.imports", "--grant MODULE#NAME"),
+    ("unknown_imports", "--unknown-imports"),
+    ("determinism", "--deterministic"),
+    ("fuel_mode", "--fuel-mode"),
+    ("engine", "--engine"),
+    ("wasi.dirs", "--dir"),
+    ("wasi.env", "--env NAME=VALUE"),
+    ("wasi.pass_env", "--env NAME"),
+    ("wasi.args", "arguments after the module"),
+    ("wasi.stdin", "--stdin"),
+    ("module_limits", "--module-limit NAME=COUNT"),
+];
+
+#[test]
+fn the_policies_page_lists_every_key() {
+    use cofferdam::policy::file::PolicyFile;
+    use cofferdam::policy::{Grants, Limits, SecurityPolicy};
+    let schema: serde_json::Value = serde_json::from_str(&cofferdam::policy::file::schema()).expect("it is JSON");
+    let policy = SecurityPolicy::standard().limits(Limits::tool()).grants(Grants::wasi());
+    let default = serde_json::to_value(PolicyFile::describe(&policy)).expect("it is JSON");
+    let mut table = String::from("| key | what it says | default of `cofferdam run` | option |\n|---|---|---|---|\n");
+    keys(&schema, &schema, &default, "", &mut table);
+    for (key, _) in OPTIONS {
+        assert!(table.contains(&format!("| `{key}` |")), "there is no key `{key}`");
+    }
+    generated("policies.md", "keys", &table);
+}
+
+/// Adds a row for every key of `schema`, whose references are to definitions in `root`.
+fn keys(
+    root: &serde_json::Value,
+    schema: &serde_json::Value,
+    default: &serde_json::Value,
+    path: &str,
+    table: &mut String,
+) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        // An optional part is its type or null.
+        let typed = property["anyOf"].as_array().and_then(|any| any.first()).unwrap_or(property);
+        let typed = typed["$ref"].as_str().and_then(|r| root.pointer(r.trim_start_matches('#'))).unwrap_or(typed);
+        if typed["properties"].is_object() && key != "module_limits" {
+            keys(root, typed, &default[name], &key, table);
+            continue;
+        }
+        let what = property["description"].as_str().unwrap_or_default().replace('\n', " ");
+        let value = match &default[name] {
+            serde_json::Value::Null => String::new(),
+            serde_json::Value::Object(_) if key == "module_limits" => "see `cofferdam policy show`".to_owned(),
+            serde_json::Value::String(text) => format!("`{text}`"),
+            serde_json::Value::Array(list) if list.is_empty() => "none".to_owned(),
+            serde_json::Value::Object(map) if map.is_empty() => "none".to_owned(),
+            other => format!("`{other}`"),
+        };
+        let option = OPTIONS.iter().find(|(known, _)| *known == key).map_or("", |(_, option)| option);
+        let option = if option.starts_with("--") { format!("`{option}`") } else { option.to_owned() };
+        writeln!(table, "| `{key}` | {what} | {value} | {option} |").expect("a string takes it");
+    }
+}
