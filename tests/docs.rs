@@ -133,3 +133,17 @@ fn keys(
         writeln!(table, "| `{key}` | {what} | {value} | {option} |").expect("a string takes it");
     }
 }
+
+#[test]
+fn the_examples_of_the_policies_page_are_good() {
+    use cofferdam::policy::Declaration;
+    use cofferdam::policy::file::{Format, PolicyFile};
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/policies.md");
+    let text = std::fs::read_to_string(path).expect("the page is there");
+    let blocks: Vec<_> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [policy, declaration, _configuration] = blocks.as_slice() else { panic!("{} blocks", blocks.len()) };
+    let policy = PolicyFile::from_text("policies.md", policy, Some(Format::Toml)).unwrap_or_else(|e| panic!("{e}"));
+    assert!(policy.extends.is_some() && policy.wasi.is_some());
+    let declaration = Declaration::from_text("policies.md", declaration).unwrap_or_else(|e| panic!("{e}"));
+    assert!(declaration.required.is_some() && declaration.optional.is_some());
+}

@@ -121,7 +121,7 @@ fn options_that_are_repeated_add_to_the_lists_of_a_file() {
         "env#log",
     ];
     let shown = place.shown(&[], &[&options[..], &["--dir", ".:/b", "--env", "B=3"]].concat());
-    assert_eq!(shown["features"], serde_json::json!({"allow": ["floats", "gc"], "deny": ["simd"]}));
+    assert_eq!(shown["features"], serde_json::json!({"allow": ["gc", "floats"], "deny": ["simd"]}));
     assert_eq!(shown["grants"]["modules"], serde_json::json!(["clock"]));
     assert_eq!((&shown["grants"]["imports"]["env"][0], &shown["grants"]["wasi"]), (&"log".into(), &true.into()));
     assert_eq!(shown["wasi"]["env"], serde_json::json!({"A": "1", "B": "3"}));

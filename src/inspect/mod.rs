@@ -94,10 +94,9 @@ pub fn inspect(input: &[u8], policy: &SecurityPolicy, engines: &[Arc<dyn Engine>
         engines: Vec::new(),
     };
     // Size is held against the limits afterwards, with everything else.
-    let default = ModuleLimits::default();
     let size_open = ModuleLimits {
-        module_bytes: policy.module_limits.module_bytes.max(default.module_bytes),
-        text_bytes: policy.module_limits.text_bytes.max(default.text_bytes),
+        module_bytes: policy.module_limits.module_bytes.max(MOST_BYTES),
+        text_bytes: policy.module_limits.text_bytes.max(ModuleLimits::default().text_bytes),
         ..policy.module_limits.clone()
     };
     let bytes = match recognise(input, &size_open) {
@@ -116,18 +115,17 @@ pub fn inspect(input: &[u8], policy: &SecurityPolicy, engines: &[Arc<dyn Engine>
         if survey.was_text { "text" } else { "binary" }
     );
     inspection.problem = survey.broken.as_ref().or(survey.unsupported.as_ref()).map(said);
-    inspection.levels = Level::ALL
-        .iter()
-        .map(|level| {
-            let gate = Gate {
-                features: level.features(),
-                level: Arc::from(level.name()),
-                limits: policy.module_limits.clone(),
-            };
-            let because = validate(bytes.clone(), &gate).err().map(|refusal| said(&refusal));
-            LevelSays { level: *level, accepts: because.is_none(), because }
-        })
-        .collect();
+    for level in Level::ALL {
+        let features = level.features();
+        let gate = Gate { features, level: Arc::from(level.name()), limits: policy.module_limits.clone() };
+        // Levels with the same proposals say the same.
+        let same = inspection.levels.iter().find(|l| l.level.features() == features);
+        let because = match same {
+            Some(same) => same.because.clone(),
+            None => validate(bytes.clone(), &gate).err().map(|refusal| said(&refusal)),
+        };
+        inspection.levels.push(LevelSays { level: *level, accepts: because.is_none(), because });
+    }
     inspection.engines = engines
         .iter()
         .map(|engine| {

@@ -141,12 +141,19 @@ pub struct OverFact {
     pub flag: String,
 }
 
+/// Longest name of a function that is shown, in characters: the names of C++ fill screens.
+const NAME_CHARS: usize = 60;
+
 fn shown(text: &str) -> String {
     Printable::new(text).to_string()
 }
 
 pub(super) fn function(function: &FunctionRef) -> String {
     match &function.name {
+        Some(name) if name.chars().count() > NAME_CHARS => {
+            let start: String = name.chars().take(NAME_CHARS).collect();
+            format!("{} `{}…`", function.index, shown(&start))
+        }
         Some(name) => format!("{} `{}`", function.index, shown(name)),
         None => function.index.to_string(),
     }

@@ -218,12 +218,7 @@ fn list(payload: &Payload<'_>, sections: &mut Vec<Section>, producers: &mut Vec<
     if let Some((id, range)) = payload.as_section()
         && sections.len() < LISTED
     {
-        sections.push(Section {
-            kind: section_kind(id),
-            name,
-            offset: range.start,
-            bytes: range.end - range.start,
-        });
+        sections.push(Section { kind: section_kind(id), name, offset: range.start, bytes: range.end - range.start });
     }
 }
 
