@@ -32,12 +32,14 @@
 //! | [`sandbox`] | one guest: load, instantiate, call (typed, with bytes, awaited), report; one program: [`Command`](sandbox::Command) |
 //! | [`host`] | what a guest may call: WASI preview 1 |
 //! | [`cache`] | compiled modules, kept in memory, on disk and in files |
+//! | [`inspect`] | what a module is, what it needs, and how to grant it |
 //! | [`engines`] | the engines of this build |
 #![forbid(unsafe_code)]
 
 pub mod cache;
 pub mod engines;
 pub mod host;
+pub mod inspect;
 pub mod policy;
 pub mod sandbox;
 

@@ -19,13 +19,12 @@ fn hostile(name: &str) -> PathBuf {
     root().join("tests/guests/hostile").join(name)
 }
 
+/// A cache of the tests' own, never the user's.
+const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/cache");
+
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
-    // A cache of the tests' own, never the user's.
-    command
-        .current_dir(root())
-        .stdin(Stdio::null())
-        .env("COFFERDAM_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
+    command.current_dir(root()).stdin(Stdio::null()).env("COFFERDAM_CACHE_DIR", CACHE);
     command
 }
 
@@ -419,7 +418,10 @@ fn running_out_of_the_processs_own_descriptors_is_an_error_number() {
     let limited = |open_files: &str, grant: &[&str]| {
         let line = "ulimit -n 100; exec \"$0\" \"$@\"";
         let mut command = Command::new("sh");
-        command.args(["-c", line, env!("CARGO_BIN_EXE_cofferdam"), "run", "--open-files", open_files]).args(grant);
+        command
+            .env("COFFERDAM_CACHE_DIR", CACHE)
+            .args(["-c", line, env!("CARGO_BIN_EXE_cofferdam"), "run", "--open-files", open_files])
+            .args(grant);
         command.arg(module.path()).output().expect("the shell starts")
     };
     let output = limited("10k", &["--dir", &grant]);
@@ -429,6 +431,7 @@ fn running_out_of_the_processs_own_descriptors_is_an_error_number() {
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let output = limited("400", &["--tmpfs", "/data"]);
     assert_eq!(output.status.code(), Some(EMFILE), "{}", err(&output));
+}
 
 #[test]
 fn the_second_run_finds_the_module_in_the_cache() {

@@ -1,10 +1,20 @@
-//! The user's configuration: defaults that are the same for every run. As strict as policy files.
+//! The user's configuration: defaults that are the same for every run, as strict as policy files; and
+//! `cofferdam config`, which shows where every value comes from.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use cofferdam::policy::file::{Format, LimitsPart, MAX_FILE_BYTES, Problems, Size, parse, read_text};
+use clap::{Args, Subcommand};
+use cofferdam::policy::file::{Format, LimitsPart, MAX_FILE_BYTES, PolicyFile, Problems, Size, parse, read_text};
+use cofferdam::policy::units;
 use serde::{Deserialize, Serialize};
+
+use super::inspect::row;
+use super::policy::sources;
+use super::policy_args::PolicyArgs;
+use super::report::exit;
+use super::say::{print, say};
+use super::table::{Paint, coloured, titled};
 
 /// What the user's configuration says.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -93,4 +103,109 @@ pub fn usual_place() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
     Some(folder.join("cofferdam/config.toml"))
+}
+
+/// Show and check the configuration.
+#[derive(Debug, Args)]
+pub struct Config {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Show(Box<Show>),
+    Check(Check),
+}
+
+/// Print every setting, its value, and where the value comes from.
+///
+/// Options win over COFFERDAM_* variables, those over the policy file, that over the configuration, and that
+/// over the defaults.
+#[derive(Debug, Args)]
+struct Show {
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+/// Check a configuration. The exit code is 2 if anything is wrong in it; all of it is said.
+#[derive(Debug, Args)]
+struct Check {
+    /// The file [default: the one in force].
+    file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Does what the options say and returns the exit code.
+    pub fn execute(&self) -> anyhow::Result<u8> {
+        match &self.command {
+            Command::Show(show) => show.execute(),
+            Command::Check(check) => check.execute(),
+        }
+    }
+}
+
+impl Show {
+    fn execute(&self) -> anyhow::Result<u8> {
+        let resolved = self.policy.resolve()?;
+        let config = &resolved.config;
+        let file = match (&config.path, usual_place()) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(path)) => format!("none ({} would be read)", path.display()),
+            (None, None) => "none".to_owned(),
+        };
+        let own = |set: bool| if set { config.name() } else { "default".to_owned() };
+        let cache = config.cache.clone().unwrap_or_default();
+        let dir = cache.dir.as_ref().map_or_else(|| "default".to_owned(), |dir| dir.display().to_string());
+        let size = cache.size.map_or_else(|| "default".to_owned(), |size| units::show_memory(size.0));
+        let colour = match config.colour.unwrap_or_default() {
+            Colour::Auto => "auto",
+            Colour::Always => "always",
+            Colour::Never => "never",
+        };
+        let policy = self.policy.policy_file.as_ref().or(config.policy_file.as_ref());
+        let policy = policy.map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+        let own_rows = vec![
+            row(&["cache.dir", &dir, &own(cache.dir.is_some())]),
+            row(&["cache.size", &size, &own(cache.size.is_some())]),
+            row(&["colour", colour, &own(config.colour.is_some())]),
+        ];
+        let head = vec![row(&["configuration", &file]), row(&["policy file", &policy])];
+        let paint = Paint(coloured(config.colour));
+        let text = titled(paint, "", &[], head, usize::MAX)
+            + "\n"
+            + &sources(&resolved)
+            + &titled(paint, "", &[], own_rows, usize::MAX);
+        print(&text)?;
+        Ok(0)
+    }
+}
+
+impl Check {
+    fn execute(&self) -> anyhow::Result<u8> {
+        let named = self.file.clone().or_else(|| std::env::var_os("COFFERDAM_CONFIG").map(PathBuf::from));
+        let Some(path) = named.or_else(|| usual_place().filter(|path| path.exists())) else {
+            print("There is no configuration, and none is needed.\n")?;
+            return Ok(0);
+        };
+        let config = match UserConfig::read(&path) {
+            Ok(config) => config,
+            Err(error) => {
+                say(&format!("{error:#}"));
+                return Ok(exit::USAGE);
+            }
+        };
+        if let Some(policy) = &config.policy_file
+            && let Err(error) = PolicyFile::load(policy)
+        {
+            say(&format!("{}: `policy_file`: {error}", path.display()));
+            return Ok(exit::USAGE);
+        }
+        if let Some(Err(error)) = config.engine.as_deref().map(cofferdam::engines::by_name) {
+            say(&format!("{}: `engine`: {error}", path.display()));
+            return Ok(exit::USAGE);
+        }
+        print(&format!("{}: good\n", path.display()))?;
+        Ok(0)
+    }
 }

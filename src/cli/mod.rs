@@ -5,12 +5,15 @@ mod cache;
 mod compile;
 mod config;
 mod engines;
+mod inspect;
+mod policy;
 mod policy_args;
 mod progress;
 mod report;
 mod run;
 mod say;
 mod shell;
+mod table;
 mod units;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +36,10 @@ enum Command {
     Engines(engines::Engines),
     Completions(shell::Completions),
     Man(shell::Man),
+    Inspect(Box<inspect::Inspect>),
+    Explain(Box<policy::Explain>),
+    Policy(policy::Policy),
+    Config(config::Config),
 }
 
 impl Cli {
@@ -45,6 +52,10 @@ impl Cli {
             Command::Engines(engines) => engines.execute(),
             Command::Completions(completions) => completions.execute(),
             Command::Man(man) => man.execute(),
+            Command::Inspect(inspect) => inspect.execute(),
+            Command::Explain(explain) => explain.execute(),
+            Command::Policy(policy) => policy.execute(),
+            Command::Config(config) => config.execute(),
         }
     }
 }

@@ -1,15 +1,18 @@
 //! The options that make a policy, shared by every command that needs one, and how they are put over the
 //! environment, the policy file, the user's configuration and the defaults, in this order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cofferdam::host::wasi::{self, Preopen};
 use cofferdam::policy::file::{
     Count, DeterminismPart, DirPart, FeaturesPart, FuelAmount, FuelModeName, GrantsPart, Layers, LimitName, LimitsPart,
-    PolicyFile, Problems, ProposalName, Size, SmallCount, StackUnits, StdinPart, Time, WasiPart, parse_key,
+    PolicyFile, PolicyFileError, Problems, ProposalName, Size, SmallCount, StackUnits, StdinPart, Time, WasiPart,
+    parse_key, read_text,
 };
 use cofferdam::policy::units::{self as amounts, Timeout};
-use cofferdam::policy::{Fuel, Grants, Level, Limits, MemoryBytes, SecurityPolicy, UnknownImports};
+use cofferdam::policy::{
+    Declaration, Fuel, Given, Grants, Level, Limits, MAX_DECLARATION_BYTES, MemoryBytes, SecurityPolicy, UnknownImports,
+};
 use cofferdam::{FuelMode, Proposal};
 use cofferdam_prepare::ModuleLimits;
 
@@ -170,14 +173,19 @@ impl Resolved {
         self.file.engine.as_deref().unwrap_or("auto")
     }
 
+    /// Everything that the guest is granted.
+    pub fn given(&self) -> Given {
+        Given { policy: self.policy.clone(), dirs: self.preopens(), env: self.env() }
+    }
+
     /// Directories that the guest is given.
-    pub fn preopens(&self) -> Vec<Preopen> {
+    fn preopens(&self) -> Vec<Preopen> {
         let dirs = self.file.wasi.iter().flat_map(|w| w.dirs.iter().flatten());
         dirs.filter_map(DirPart::preopen).collect()
     }
 
     /// Variables that the guest is given.
-    pub fn env(&self) -> Vec<(String, String)> {
+    fn env(&self) -> Vec<(String, String)> {
         let Some(wasi) = &self.file.wasi else { return Vec::new() };
         let passed = wasi.pass_env.iter().flatten().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
         passed.chain(wasi.env.iter().flatten().map(|(name, value)| (name.clone(), value.clone()))).collect()
@@ -193,15 +201,17 @@ impl PolicyArgs {
     /// Puts everything together.
     pub fn resolve(&self) -> anyhow::Result<Resolved> {
         let problem = |problem| anyhow::anyhow!("{}", Problems(vec![problem]));
-        let config = UserConfig::find(self.config.as_deref())?;
+        // An empty variable is one that is not set.
+        let named = |path: &'_ Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+        let config = UserConfig::find(named(&self.config).as_deref())?;
         let mut layers = Layers::default();
         let default = PolicyFile { engine: Some("auto".into()), ..PolicyFile::describe(&defaults()) };
         layers.push("default", &default).map_err(problem)?;
         let configured =
             PolicyFile { engine: config.engine.clone(), limits: config.limits.clone(), ..PolicyFile::default() };
         layers.push(&config.name(), &configured).map_err(problem)?;
-        if let Some(path) = self.policy_file.as_ref().or(config.policy_file.as_ref()) {
-            layers.push_layers(&PolicyFile::load_layers(path)?);
+        if let Some(path) = named(&self.policy_file).or_else(|| config.policy_file.clone()) {
+            layers.push_layers(&PolicyFile::load_layers(&path)?);
         }
         for (variable, key) in ENVIRONMENT {
             let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else { continue };
@@ -213,6 +223,29 @@ impl PolicyArgs {
         layers.push("command line", &self.written(&layers.policy())?).map_err(problem)?;
         let file = layers.policy();
         Ok(Resolved { policy: file.over(defaults()), layers, file, config })
+    }
+
+    /// What `module` declares that it needs: in the file beside it, and in its custom section.
+    pub fn declared(
+        &self,
+        path: &Path,
+        module: &[u8],
+        resolved: &Resolved,
+    ) -> Result<Vec<Declaration>, PolicyFileError> {
+        if self.ignore_declared {
+            return Ok(Vec::new());
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".policy.toml");
+        let beside = PathBuf::from(beside);
+        let mut declared = Vec::new();
+        if beside.exists() {
+            let text = read_text(&beside, MAX_DECLARATION_BYTES as u64)
+                .map_err(|error| PolicyFileError::Read { path: beside.clone(), error })?;
+            declared.push(Declaration::from_text(&beside.display().to_string(), &text)?);
+        }
+        declared.extend(Declaration::in_module(module, &resolved.policy.module_limits)?);
+        Ok(declared)
     }
 
     /// The options as a policy over `below`. Options that may be repeated add to its lists.

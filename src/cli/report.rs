@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 
 use cofferdam::host::wasi::FileUsage;
+use cofferdam::policy::Unmet;
+use cofferdam::policy::file::PolicyFileError;
 use cofferdam::sandbox::{GuestError, LoadError, Outcome, Printable, Receipt};
 use cofferdam::{FuelMode, Limit, Value};
 use cofferdam_engine::{AccessError, CompileError, InstantiateError as E, ModuleHash};
@@ -25,6 +27,9 @@ pub mod exit {
     /// The engine failed.
     pub const ENGINE_FAULT: u8 = 124;
 }
+
+/// Reasons of refusals that `explain` has more to say about.
+const EXPLAINED: &[&str] = &["proposal", "unsupported", "import", "module_limit", "declaration"];
 
 /// How a run ended: an outcome, or why it never came to one.
 pub struct Ending {
@@ -68,6 +73,19 @@ impl Ending {
     /// The guest's results could not be written.
     pub fn unsaid(error: &std::io::Error) -> Self {
         Self::before_call("host_fault", "output", format!("the results could not be written: {error}"))
+    }
+
+    /// What the module declares that it needs cannot be read.
+    pub fn not_declared(error: &PolicyFileError) -> Self {
+        let message = format!("the module's declaration cannot be used: {error}; --ignore-declared runs it without");
+        Self::before_call("refused", "declaration", message)
+    }
+
+    /// The module declares that it requires what was not granted.
+    pub fn required(unmet: &[Unmet]) -> Self {
+        let lines: Vec<_> = unmet.iter().map(ToString::to_string).collect();
+        let message = format!("{}; --ignore-declared runs it all the same", lines.join("\n  "));
+        Self::before_call("refused", "declaration", message)
     }
 
     /// The module was not loaded.
@@ -188,6 +206,9 @@ impl Ending {
         if let Some(message) = &self.message {
             lines.push(format!("cofferdam: {}: {message}", self.outcome.replace('_', " ")));
             lines.extend(self.frames.iter().enumerate().map(|(i, frame)| format!("  {i:>2}: {frame}")));
+            if self.outcome == "refused" && EXPLAINED.iter().any(|reason| self.reason == Some(reason)) {
+                lines.push("  All that is missing, and how to grant it: cofferdam explain MODULE".to_owned());
+            }
         }
         lines.extend(self.notes.iter().map(|note| format!("cofferdam: note: {note}")));
         (!lines.is_empty()).then(|| lines.join("\n"))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use cofferdam::cache::bundle;
 use cofferdam::host::wasi::{Output, Stdin, WasiConfig, WasiLimits};
+use cofferdam::policy::Given;
 use cofferdam::policy::file::StdinPart;
 use cofferdam::sandbox::{COMMAND, Module};
 use cofferdam::{GuestState, Sandbox, Value, engines};
@@ -79,7 +80,7 @@ Exit codes:
 Where they collide, `outcome` of --json is authoritative.";
 
 impl Run {
-    fn wasi(&self, resolved: &Resolved) -> anyhow::Result<WasiConfig> {
+    fn wasi(&self, resolved: &Resolved, guest: Given) -> anyhow::Result<WasiConfig> {
         let name = self.module.file_name().map_or_else(|| "guest".into(), |n| n.to_string_lossy().into_owned());
         let given = resolved.file.wasi.clone().unwrap_or_default();
         let mut args = vec![name];
@@ -93,14 +94,14 @@ impl Run {
                 File::open(&path).with_context(|| format!("cannot open {} for standard input", path.display()))?,
             ),
         };
-        let limits = &resolved.policy.limits;
+        let limits = &guest.policy.limits;
         Ok(WasiConfig {
             args,
-            env: resolved.env(),
+            env: guest.env,
             stdin,
             stdout: Output::Inherit,
             stderr: Output::Inherit,
-            preopens: resolved.preopens(),
+            preopens: guest.dirs,
             // Generous here: the policy's own caps, clocks and randomness are put over these.
             limits: WasiLimits {
                 output_bytes: limits.output.get(),
@@ -149,15 +150,26 @@ impl Run {
         let engine = engines::by_name(resolved.engine())?;
         engine.descriptor().id.clone_into(&mut context.engine);
         let bytes = read_module(&self.module, resolved.policy.module_limits.module_bytes)?;
+        let mut given = resolved.given();
+        let declared = match self.policy.declared(&self.module, module_in(&bytes), &resolved) {
+            Ok(declared) => declared,
+            Err(error) => return Ok(Ending::not_declared(&error)),
+        };
+        for declaration in declared {
+            given = match declaration.within(&given) {
+                Ok(given) => given,
+                Err(unmet) => return Ok(Ending::required(&unmet)),
+            };
+        }
         let resources = self.cache.resources(&resolved.config);
-        let sandbox = Sandbox::builder(engine).policy(resolved.policy.clone()).resources(resources).build()?;
-        self.run(&sandbox, &resolved, &bytes, context, line_is_open)
+        let sandbox = Sandbox::builder(engine).policy(given.policy.clone()).resources(resources).build()?;
+        self.run(&sandbox, self.wasi(&resolved, given)?, &bytes, context, line_is_open)
     }
 
     fn run(
         &self,
         sandbox: &Sandbox,
-        resolved: &Resolved,
+        wasi: WasiConfig,
         bytes: &[u8],
         context: &mut Context,
         line_is_open: &mut bool,
@@ -185,7 +197,7 @@ impl Run {
             Ok(args) => args,
             Err(why) => return Ok(Ending::refused("bad_arguments", why)),
         };
-        let wasi = self.wasi(resolved)?.build()?;
+        let wasi = wasi.build()?;
         let mut guest = match sandbox.guest(&module, GuestState::with_wasi(wasi)) {
             Ok(guest) => guest,
             Err(error) => return Ok(Ending::no_guest(&error)),
@@ -210,6 +222,11 @@ impl Run {
         let values = self.args.iter().zip(ty.params()).map(|(arg, ty)| units::argument(arg, *ty));
         values.collect::<Result<_, _>>().map_err(|why| format!("{why}; function `{export}` is {ty}"))
     }
+}
+
+/// The module in `file`: what a compiled artefact was made from, or else the whole file.
+pub fn module_in(file: &[u8]) -> &[u8] {
+    if bundle::is_bundle(file) { bundle::read(file).map_or(file, |bundle| bundle.module) } else { file }
 }
 
 /// Reads at most one byte more than a module (or a compiled one, which says so in its first bytes) may have, so

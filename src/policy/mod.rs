@@ -3,6 +3,7 @@
 //! world looks the same in every run. [`file`] is all of it written down. This room only describes;
 //! `sandbox` enforces.
 
+mod declare;
 pub mod file;
 mod grants;
 mod limits;
@@ -18,6 +19,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cofferdam_prepare::ModuleLimits;
+pub use declare::{
+    Declaration, Given, MAX_DECLARATION_BYTES, Needs, SECTION as DECLARATION_SECTION, Unmet, WantedAccess, WantedDir,
+};
 pub use grants::{Grants, UnknownImports};
 pub(crate) use limits::More;
 pub use limits::{Fuel, Limits, MemoryBytes};

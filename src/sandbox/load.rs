@@ -68,7 +68,7 @@ pub enum ImportRefusal {
         kind: &'static str,
     },
     /// It is known, and the policy does not grant it.
-    #[error("{kind} `{module}.{name}` is known, but the policy does not grant it")]
+    #[error("{kind} `{module}.{name}` is known, but the policy does not grant it; `--grant` does")]
     NotGranted {
         /// Module half of its name.
         module: Printable,
@@ -320,6 +320,12 @@ impl Loader<'_> {
             Err(refusal) => Ok(Kept::Refused(refusal)),
         }
     }
+}
+
+/// Those of `imports` that a module would not get under `policy` from what `host` has.
+#[must_use]
+pub fn refused_imports(imports: &[ImportType], policy: &SecurityPolicy, host: &Imports) -> Vec<ImportRefusal> {
+    link(imports, policy, host).err().unwrap_or_default()
 }
 
 type Linked = (Imports, Vec<ImportType>);

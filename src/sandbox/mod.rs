@@ -33,7 +33,7 @@ pub use command::{Command, CommandError, CommandOutput};
 pub use error::{CallError, CallErrorKind};
 pub use globals::GlobalError;
 pub use guest::{COMMAND, CallOptions, Guest};
-pub use load::{ImportRefusal, LoadError, Module, Printable};
+pub use load::{ImportRefusal, LoadError, Module, Printable, refused_imports};
 pub use memory::{GuestMemory, MemoryError, Number};
 pub use outcome::{CallRefusal, Outcome, Receipt, Report};
 pub use permits::{Permit, RunPermits};

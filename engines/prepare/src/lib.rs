@@ -4,6 +4,7 @@
 mod artefact;
 mod body;
 mod code_map;
+mod component;
 mod features;
 mod function_names;
 mod limits;
@@ -16,6 +17,7 @@ mod recognise;
 mod refusal;
 mod rewrite;
 mod segments;
+mod survey;
 mod types;
 mod unsupported;
 mod validate;
@@ -24,12 +26,14 @@ mod work;
 
 pub use artefact::{ARTEFACT_MAGIC, ArtefactKey, Unverified, VerifiedArtefact};
 pub use code_map::{CodeMap, MAX_NAME_BYTES, Place};
+pub use component::{ComponentParts, component_parts};
 pub use features::{FeatureSet, Proposal, UnknownProposal};
 pub use limits::ModuleLimits;
 pub use prepared::{FuelMode, FunctionPlan, Layout, ModuleHash, PreparedModule};
 pub use recognise::{ModuleBytes, recognise};
 pub use refusal::{FunctionRef, Refusal};
 pub use rewrite::{PrepareOptions, prepare};
+pub use survey::{Above, FirstUse, Section, Survey, custom_sections, survey};
 pub use types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType, ValType};
 pub use validate::{Gate, ValidModule, validate};
 

@@ -32,7 +32,7 @@ pub struct PrepareOptions {
 /// # Errors
 /// [`Refusal::Unsupported`] for what its policy allowed and no limit could be enforced on.
 pub fn prepare(module: ValidModule, options: &PrepareOptions) -> Result<PreparedModule, Refusal> {
-    check_supported(&module)?;
+    check_supported(|proposal| module.first_use(proposal), module.facts.shared_memory)?;
     let facts = &module.facts;
     let layout = Layout {
         tick: facts.imported_functions,

@@ -3,12 +3,16 @@
 
 use crate::features::Proposal;
 use crate::refusal::Refusal;
-use crate::validate::ValidModule;
+use crate::validate::Place;
 
-/// Checks that limits can be enforced on everything that `module` uses.
-pub(crate) fn check_supported(module: &ValidModule) -> Result<(), Refusal> {
+/// Checks that limits can be enforced on everything that a module uses: `first_use` says where it uses a
+/// proposal first, `shared_memory` is the offset of its first shared memory.
+pub(crate) fn check_supported(
+    first_use: impl Fn(Proposal) -> Option<Place>,
+    shared_memory: Option<u64>,
+) -> Result<(), Refusal> {
     let unsupported = |proposal: Proposal, what: &'static str, why: &'static str| {
-        let used = module.first_use(proposal)?;
+        let used = first_use(proposal)?;
         Some(Refusal::Unsupported { what, why, function: used.function, offset: used.offset })
     };
     let refusals = [
@@ -22,7 +26,7 @@ pub(crate) fn check_supported(module: &ValidModule) -> Result<(), Refusal> {
     if let Some(refusal) = refusals.into_iter().flatten().next() {
         return Err(refusal);
     }
-    if let Some(offset) = module.facts.shared_memory {
+    if let Some(offset) = shared_memory {
         let why = "threads that share a memory cannot be metered or stopped";
         return Err(Refusal::Unsupported { what: "a shared memory", why, function: None, offset });
     }

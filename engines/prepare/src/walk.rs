@@ -28,6 +28,8 @@ pub(crate) struct Found {
     pub exports: Vec<ExportType>,
     pub signatures: Vec<FuncType>,
     pub facts: Facts,
+    pub memories: Vec<MemoryType>,
+    pub tables: Vec<TableType>,
 }
 
 /// Things counted towards the module limits.
@@ -42,6 +44,16 @@ struct Counts {
     memory_bytes: u64,
     table_elements: u64,
     custom_sections: u64,
+    data_segments: u64,
+    element_segments: u64,
+    code_bytes: u64,
+    /// The most of what is capped for each function, `br_table` or name.
+    locals_of_one: u64,
+    function_bytes: u64,
+    function_work: u64,
+    nesting: u64,
+    br_table_targets: u64,
+    name_bytes: u64,
 }
 
 pub(crate) struct Walk<'a> {
@@ -92,7 +104,41 @@ impl<'a> Walk<'a> {
             exports: self.exports,
             signatures: signatures.into_iter().collect(),
             facts: self.facts,
+            memories: self.memories,
+            tables: self.tables,
         }
+    }
+
+    /// What was read so far of everything that module limits cap, by the names of the limits.
+    pub(crate) fn needs(&self, module_bytes: u64) -> Vec<(&'static str, u64)> {
+        let counts = &self.counts;
+        vec![
+            ("module_bytes", module_bytes),
+            ("types", self.types.len() as u64),
+            ("functions", self.facts.functions.len() as u64),
+            ("imports", counts.imports),
+            ("exports", counts.exports),
+            ("globals", self.globals.len() as u64),
+            ("tables", self.tables.len() as u64),
+            ("memories", self.memories.len() as u64),
+            ("tags", counts.tags),
+            ("locals", counts.locals_of_one),
+            ("total_locals", counts.locals),
+            ("function_bytes", counts.function_bytes),
+            ("code_bytes", counts.code_bytes),
+            ("compile_work", self.facts.work),
+            ("function_work", counts.function_work),
+            ("nesting", counts.nesting),
+            ("br_table_targets", counts.br_table_targets),
+            ("total_br_table_targets", counts.branch_targets),
+            ("data_segments", counts.data_segments),
+            ("element_segments", counts.element_segments),
+            ("element_items", counts.element_items),
+            ("memory_minimum_bytes", counts.memory_bytes),
+            ("table_minimum", counts.table_elements),
+            ("name_bytes", counts.name_bytes),
+            ("custom_sections", counts.custom_sections),
+        ]
     }
 
     /// Reads one part of the module.
@@ -115,6 +161,7 @@ impl<'a> Walk<'a> {
             Payload::DataCountSection { range, .. } => self.note(Proposal::BulkMemory, range.start)?,
             Payload::DataSection(s) => self.data_section(s)?,
             Payload::CodeSectionStart { size, range, .. } => {
+                self.counts.code_bytes = u64::from(*size);
                 self.gate.limits.code_bytes(u64::from(*size), range.start)?;
             }
             Payload::CodeSectionEntry(body) => return self.body(payload, body),
@@ -210,6 +257,7 @@ impl<'a> Walk<'a> {
             self.gate.limits.imports(self.counts.imports, offset)?;
             self.add_work(IMPORT, offset)?;
             for name in [import.module, import.name] {
+                self.counts.name_bytes = self.counts.name_bytes.max(name.len() as u64);
                 self.gate.limits.name_bytes(name.len() as u64, offset)?;
             }
             if is_reserved(import.module) {
@@ -383,6 +431,7 @@ impl<'a> Walk<'a> {
         self.gate.limits.exports(self.counts.exports, section.range().start)?;
         for export in section.clone().into_iter_with_offsets() {
             let (offset, export) = self.valid(export)?;
+            self.counts.name_bytes = self.counts.name_bytes.max(export.name.len() as u64);
             self.gate.limits.name_bytes(export.name.len() as u64, offset)?;
             if is_reserved(export.name) {
                 return Err(Refusal::ReservedName { kind: "export", name: capped(export.name, 200).into() });
@@ -408,6 +457,7 @@ impl<'a> Walk<'a> {
     }
 
     fn element_section(&mut self, section: &wasmparser::ElementSectionReader<'_>) -> Result<(), Refusal> {
+        self.counts.element_segments = u64::from(section.count());
         self.gate.limits.element_segments(u64::from(section.count()), section.range().start)?;
         for element in section.clone().into_iter_with_offsets() {
             let (offset, element) = self.valid(element)?;
@@ -434,6 +484,7 @@ impl<'a> Walk<'a> {
     }
 
     fn data_section(&mut self, section: &wasmparser::DataSectionReader<'_>) -> Result<(), Refusal> {
+        self.counts.data_segments = u64::from(section.count());
         self.gate.limits.data_segments(u64::from(section.count()), section.range().start)?;
         for data in section.clone().into_iter_with_offsets() {
             let (offset, data) = self.valid(data)?;
@@ -450,6 +501,7 @@ impl<'a> Walk<'a> {
         let defined = u32::try_from(self.facts.operand_heights.len()).unwrap_or(u32::MAX);
         self.function = Some(self.facts.imported_functions.saturating_add(defined));
         let start = body.range().start;
+        self.counts.function_bytes = self.counts.function_bytes.max(body.as_bytes().len() as u64);
         limits.function_bytes(body.as_bytes().len() as u64, start)?;
 
         let mut groups = self.valid(body.get_locals_reader())?;
@@ -465,6 +517,7 @@ impl<'a> Walk<'a> {
             self.check_used()?;
         }
         self.counts.locals += locals;
+        self.counts.locals_of_one = self.counts.locals_of_one.max(params + locals);
         self.work.begin(params + locals);
 
         let checked = self.validator.payload(payload);
@@ -473,10 +526,12 @@ impl<'a> Walk<'a> {
         self.valid(validator.read_locals(&mut body.get_binary_reader()))?;
         let mut reader = self.valid(body.get_operators_reader())?;
         let mut height = 0;
+        let mut nesting = 0;
         while !reader.eof() {
             let (operator, offset) = self.valid(reader.read_with_offset())?;
             if let wasmparser::Operator::BrTable { targets } = &operator {
                 self.counts.branch_targets += u64::from(targets.len());
+                self.counts.br_table_targets = self.counts.br_table_targets.max(u64::from(targets.len()));
                 limits.br_table_targets(u64::from(targets.len()), offset)?;
                 limits.total_br_table_targets(self.counts.branch_targets, offset)?;
             }
@@ -486,10 +541,13 @@ impl<'a> Walk<'a> {
             self.work.operator(&operator, reachable, &self.facts);
             self.valid(validator.op(offset, &operator))?;
             height = height.max(validator.operand_stack_height());
+            nesting = nesting.max(validator.control_stack_height());
             limits.nesting(u64::from(validator.control_stack_height()), offset)?;
         }
         self.valid(reader.finish())?;
         let work = self.work.total(height);
+        self.counts.nesting = self.counts.nesting.max(nesting.into());
+        self.counts.function_work = self.counts.function_work.max(work);
         limits.function_work(work, start)?;
         self.add_work(work, start)?;
         self.allocations = validator.into_allocations();

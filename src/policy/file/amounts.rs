@@ -16,14 +16,19 @@ use crate::policy::{Fuel, MemoryBytes};
 
 /// An amount: `$whole` takes a plain number, `$parse` text, `$show` turns it back into text.
 macro_rules! amount {
-    ($(#[$doc:meta])* $name:ident($inner:ty), $expected:literal, $examples:tt, $whole:expr, $parse:expr, $show:expr) => {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $number:literal, $expected:literal, $examples:tt, $whole:expr, $parse:expr, $show:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $name(pub $inner);
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                s.serialize_str(&$show(self.0))
+                let text = $show(self.0);
+                // TOML has no integers above this.
+                match text.parse::<i64>() {
+                    Ok(n) => s.serialize_i64(n),
+                    Err(_) => s.serialize_str(&text),
+                }
             }
         }
 
@@ -61,7 +66,7 @@ macro_rules! amount {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": ["integer", "string"], "minimum": 0, "description": $expected, "examples": $examples })
+                json_schema!({ "type": [$number, "string"], "minimum": 0, "description": $expected, "examples": $examples })
             }
         }
     };
@@ -69,33 +74,33 @@ macro_rules! amount {
 
 amount! {
     /// A size of memory.
-    Size(MemoryBytes), "a size such as \"10MiB\", or a number of bytes", ["10MiB", 65536],
+    Size(MemoryBytes), "integer", "a size such as \"10MiB\", or a number of bytes", ["10MiB", 65536],
     |n| Ok::<_, String>(MemoryBytes::new(n)), units::memory, units::show_memory
 }
 amount! {
     /// A count of things.
-    Count(u64), "a count such as \"2M\", \"unlimited\", or a number", ["100k", 1000, "unlimited"],
+    Count(u64), "integer", "a count such as \"2M\", \"unlimited\", or a number", ["100k", 1000, "unlimited"],
     Ok::<u64, String>, units::count, units::show_count
 }
 amount! {
     /// A count that fits 32 bits.
-    SmallCount(u32), "a count below 4,294,967,296", [64, "1k"],
+    SmallCount(u32), "integer", "a count below 4,294,967,296", [64, "1k"],
     small, |text: &str| units::count(text).map_err(|e| e.to_string()).and_then(small), |n: u32| units::show_count(n.into())
 }
 amount! {
     /// An amount of fuel.
-    FuelAmount(Fuel), "fuel such as \"2M\", \"unlimited\", or a number", ["2M", 1000000, "unlimited"],
+    FuelAmount(Fuel), "integer", "fuel such as \"2M\", \"unlimited\", or a number", ["2M", 1000000, "unlimited"],
     |n| Ok::<_, String>(Fuel::new(n)), units::fuel, units::show_fuel
 }
 amount! {
     /// A wall-clock time, or the decision to have none.
-    Time(Option<Duration>), "a time such as \"500ms\", \"none\", or a number of seconds", ["500ms", 30, "none"],
+    Time(Option<Duration>), "number", "a time such as \"500ms\", \"none\", or a number of seconds", ["500ms", 30, "none"],
     |n| Ok::<_, String>(Some(Duration::from_secs(n))), |text: &str| units::timeout(text).map(|Timeout(time)| time),
     units::show_timeout
 }
 amount! {
     /// Stack units, about a byte each.
-    StackUnits(u32), "stack units such as \"512KiB\", or a number of them", ["512KiB", 524288],
+    StackUnits(u32), "integer", "stack units such as \"512KiB\", or a number of them", ["512KiB", 524288],
     |n: u64| units::stack_units(n).ok_or_else(|| units::UnitError::Stack(n.to_string())), units::stack,
     |n: u32| units::show_memory(MemoryBytes::new(n.into()))
 }

@@ -276,5 +276,8 @@ impl JsonSchema for ModuleLimitsSchema {
 /// The JSON Schema of policy files, as pretty JSON with a line end.
 #[must_use]
 pub fn schema() -> String {
-    format!("{:#}\n", schemars::schema_for!(PolicyFile).as_value())
+    let mut schema = schemars::schema_for!(PolicyFile).to_value();
+    // However the build keeps the order of keys, the text is the same.
+    schema.sort_all_objects();
+    format!("{schema:#}\n")
 }
