@@ -25,6 +25,10 @@ impl Engine for Slow {
         self.inner.descriptor()
     }
 
+    fn settings(&self) -> String {
+        self.inner.settings()
+    }
+
     fn compile(&self, module: &PreparedModule) -> Result<Arc<dyn CompiledModule>, CompileError> {
         if module.export("quick").is_none() {
             self.begun.send(()).expect("the test waits for it");
