@@ -19,7 +19,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cofferdam_prepare::ModuleLimits;
-pub use declare::{Declaration, Given, MAX_DECLARATION_BYTES, Needs, SECTION as DECLARATION_SECTION, Unmet, WantedAccess, WantedDir};
+pub use declare::{
+    Declaration, Given, MAX_DECLARATION_BYTES, Needs, SECTION as DECLARATION_SECTION, Unmet, WantedAccess, WantedDir,
+};
 pub use grants::{Grants, UnknownImports};
 pub use limits::{Fuel, Limits, MemoryBytes};
 
