@@ -429,6 +429,7 @@ fn running_out_of_the_processs_own_descriptors_is_an_error_number() {
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let output = limited("400", &["--tmpfs", "/data"]);
     assert_eq!(output.status.code(), Some(EMFILE), "{}", err(&output));
+}
 
 #[test]
 fn the_second_run_finds_the_module_in_the_cache() {
