@@ -17,8 +17,8 @@
 //! and one that writes more output than [`WasiLimits::output_bytes`] is ended. Waiting (for input, for
 //! room in a pipe, for time, for the disk) gives the turn to others and ends at the call's deadline; only
 //! the disk cannot be interrupted, so there the deadline is seen when it is done. Standard streams cannot
-//! be seeked. Files are the host's: their times, inode numbers and device numbers stay real when clocks
-//! and randomness are not.
+//! be seeked. Files of the host's keep their real times, inode numbers and device numbers when clocks and
+//! randomness are not real; files in memory have the guest's own.
 //!
 //! Needs a Unix; made for Linux 5.8 and later, where paths are resolved by `openat2`.
 

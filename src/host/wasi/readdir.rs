@@ -35,12 +35,13 @@ impl Listing {
         let mut cost = 0;
         let mut entries = Vec::new();
         let mut paid = 0_u64;
+        let on_host = matches!(dir, Dir::Host(_));
         dir.entries(&mut |name, inode, ty| {
-            if paid == 0 {
+            if paid == 0 && on_host {
                 caller.charge(BATCH * ENTRY_PRICE)?;
                 paid = BATCH;
             }
-            paid -= 1;
+            paid = paid.saturating_sub(1);
             cost += ENTRY_BYTES + name.len() as u64;
             if cost > budget {
                 return Err(Errno::NoMemory.into());
@@ -48,6 +49,10 @@ impl Listing {
             entries.push((name.to_owned(), inode, ty));
             Ok(())
         })?;
+        if !on_host {
+            // Paying may give the turn away, which nobody should do who has a volume locked.
+            caller.charge(entries.len() as u64 * ENTRY_PRICE)?;
+        }
         entries.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
         let mut listing = Self { bytes: Vec::new(), starts: Vec::with_capacity(entries.len()), cost };
         for (index, (name, inode, ty)) in entries.iter().enumerate() {

@@ -13,7 +13,7 @@ use super::super::clock::ClockId;
 use super::super::errno::{Done, Errno};
 use super::super::memory_dir::{Given, names};
 use super::content::{Base, Content, MAX_SIZE, Origin};
-use super::tree::{At, Directory, Kind, NodeId, ROOT, Tree};
+use super::tree::{At, Directory, Kind, Node, NodeId, ROOT, Tree};
 use super::{NewTimes, OpenHow, Stat, Terms, host};
 
 /// One memory file system or overlay.
@@ -246,12 +246,7 @@ impl Drop for Handle {
         if node.open > 0 {
             return;
         }
-        if let Kind::File { content, .. } = &mut node.kind
-            && let Some(base) = content.base_mut()
-            && matches!(base.origin, Origin::Host(_))
-        {
-            base.origin = Origin::Closed;
-        }
+        tree.close_base(self.node);
         tree.drop_unused(self.node);
         tree.drop_clean(self.node);
     }
@@ -308,23 +303,40 @@ impl Volume {
             }
             tree.open_base(id)?;
             let Kind::File { content, .. } = &tree.node(id)?.kind else { return Err(Errno::IsDirectory) };
-            let size = usize::try_from(content.size()).map_err(|_| Errno::NoMemory)?;
-            let mut bytes = Vec::new();
-            bytes.try_reserve_exact(size).map_err(|_| Errno::NoMemory)?;
-            bytes.resize(size, 0);
-            let mut from = 0;
-            while let Some(rest) = bytes.get_mut(from..).filter(|rest| !rest.is_empty()) {
-                match content.read(from as u64, &mut [IoSliceMut::new(rest)])? {
-                    0 => break,
-                    n => from += n,
-                }
-            }
-            Ok(bytes)
+            let bytes = whole(content);
+            tree.close_base(id);
+            bytes
         })
     }
 }
 
+/// All of `content`, which must have its base open.
+fn whole(content: &Content) -> Result<Vec<u8>, Errno> {
+    let size = usize::try_from(content.size()).map_err(|_| Errno::NoMemory)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).map_err(|_| Errno::NoMemory)?;
+    bytes.resize(size, 0);
+    let mut from = 0;
+    while let Some(rest) = bytes.get_mut(from..).filter(|rest| !rest.is_empty()) {
+        match content.read(from as u64, &mut [IoSliceMut::new(rest)])? {
+            0 => break,
+            n => from += n,
+        }
+    }
+    Ok(bytes)
+}
+
 impl Tree {
+    /// Closes what the file `id` is in the base, if nobody has it open.
+    fn close_base(&mut self, id: NodeId) {
+        if let Ok(Node { kind: Kind::File { content, .. }, open: 0, .. }) = self.node_mut(id)
+            && let Some(base) = content.base_mut()
+            && matches!(base.origin, Origin::Host(_))
+        {
+            base.origin = Origin::Closed;
+        }
+    }
+
     /// Puts what the host gives at `path`, and the directories on the way there.
     pub fn plant(&mut self, path: &str, given: &Given, now: u64) -> Result<(), Errno> {
         let names = names(path)?;
