@@ -39,7 +39,7 @@ const MODULE: &str = r#"(module
     (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
 
 fn failed(error: impl std::fmt::Display) -> HostError {
-    HostError::fault(error)
+    HostError::failed(error)
 }
 
 fn measure(engine: &Arc<dyn Engine>) {

@@ -110,7 +110,7 @@ pub struct PolicyArgs {
     pub host_calls: Option<u64>,
 
     /// Files and directories that the guest may hold open [default: 1024].
-    #[arg(long, value_name = "COUNT", help_heading = "Limits")]
+    #[arg(long, value_name = "COUNT", value_parser = units::small_count, help_heading = "Limits")]
     pub open_files: Option<u32>,
 
     /// Memory that directories in memory and overlays may hold together; above it writes fail with ENOSPC

@@ -7,6 +7,11 @@ use cofferdam::host::wasi::{Access, MemoryDir, Preopen, Source};
 use cofferdam::policy::units::count;
 use cofferdam::{ValType, Value};
 
+/// A count of things that one guest cannot have four billion of: more is as good as that.
+pub fn small_count(s: &str) -> Result<u32, String> {
+    count(s).map(|n| u32::try_from(n).unwrap_or(u32::MAX)).map_err(|e| e.to_string())
+}
+
 /// `NAME=COUNT`.
 pub fn module_limit(s: &str) -> Result<(String, u64), String> {
     let (name, cap) = s.split_once('=').ok_or("write NAME=COUNT, for instance nesting=10k")?;
