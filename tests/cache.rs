@@ -198,6 +198,9 @@ fn no_damaged_artefact_is_loaded() {
     }
 }
 
+/// Puts something else under an artefact's name.
+type Damage<'a> = &'a dyn Fn(&Path);
+
 #[test]
 fn forged_renamed_and_odd_files_are_set_aside() {
     for room in rooms() {
@@ -206,7 +209,7 @@ fn forged_renamed_and_odd_files_are_set_aside() {
         let forged = fs::read(other.artefact()).expect("it can be read");
         room.process().check(1);
         let path = room.artefact();
-        let make: [(&str, &dyn Fn(&Path)); 5] = [
+        let make: [(&str, Damage<'_>); 5] = [
             ("sealed with another key", &|path| fs::write(path, &forged).expect("it can be written")),
             ("of another module", &|path| {
                 room.process().check(2);
