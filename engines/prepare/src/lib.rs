@@ -5,6 +5,7 @@ mod body;
 mod code_map;
 mod features;
 mod function_names;
+mod inline;
 mod limits;
 pub mod metering;
 pub mod names;
@@ -23,6 +24,7 @@ mod work;
 
 pub use code_map::{CodeMap, MAX_NAME_BYTES, Place};
 pub use features::{FeatureSet, Proposal, UnknownProposal};
+pub use inline::with_inline_charges;
 pub use limits::ModuleLimits;
 pub use prepared::{FuelMode, FunctionPlan, Layout, ModuleHash, PreparedModule};
 pub use recognise::{ModuleBytes, recognise};
