@@ -3,9 +3,10 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use cofferdam_engine::{CompiledModule, EngineFault, FuelMode, PreparedModule};
+use cofferdam_engine::{CompileError, CompiledModule, EngineFault, ExternType, FuelMode, PreparedModule};
 use cofferdam_prepare::{names, with_inline_charges};
 use parking_lot::Mutex;
+use wasmi::errors::ErrorKind;
 use wasmi::{Engine, EngineWeak, Module};
 use wasmparser::{ElementKind, Parser, Payload, TypeRef};
 
@@ -37,22 +38,29 @@ const COMPILING: &str = "compiling";
 /// Bytes that Wasmi keeps for one of code, roughly: what it runs is some times longer than WebAssembly.
 const EXPANSION: usize = 6;
 
-fn translate(engine: &Engine, prepared: &PreparedModule) -> Result<Module, EngineFault> {
-    let fault = |e: &dyn std::fmt::Display| EngineFault::new(COMPILING, e);
-    guarded(COMPILING, || match prepared.mode() {
-        FuelMode::Portable => Module::new(engine, prepared.bytes()).map_err(|e| fault(&e)),
+fn translate(engine: &Engine, id: &'static str, prepared: &PreparedModule) -> Result<Module, CompileError> {
+    let fault = |e: &dyn std::fmt::Display| CompileError::from(EngineFault::new(COMPILING, e));
+    let made = guarded(COMPILING, || match prepared.mode() {
+        FuelMode::Portable => Ok(Module::new(engine, prepared.bytes())),
         FuelMode::Native => {
-            let charged = with_inline_charges(prepared).map_err(|e| fault(&e))?;
-            Module::new(engine, charged).map_err(|e| fault(&e))
+            let charged = with_inline_charges(prepared).map_err(|e| EngineFault::new(COMPILING, e))?;
+            Ok(Module::new(engine, charged))
         }
+    })?;
+    made.map_err(|error| match error.kind() {
+        ErrorKind::Translation(_) => CompileError::Limit {
+            engine: id,
+            what: format!("{error}; a function has at most 30,000 locals, and 65,535 slots with operands"),
+        },
+        _ => fault(&error),
     })
 }
 
 impl Compiled {
-    pub fn new(id: &'static str, engine: Engine, prepared: PreparedModule) -> Result<Self, EngineFault> {
+    pub fn new(id: &'static str, engine: Engine, prepared: PreparedModule) -> Result<Self, CompileError> {
         let fault = |detail: &str| EngineFault::new(COMPILING, detail);
         let declared = Declared::read(prepared.bytes()).map_err(|e| EngineFault::new(COMPILING, e))?;
-        let module = translate(&engine, &prepared)?;
+        let module = translate(&engine, id, &prepared)?;
         let imports = slots(&module, &prepared).ok_or_else(|| fault("the engine sees other imports"))?;
         Ok(Self { id, engine, module, elsewhere: Mutex::default(), prepared, imports, declared })
     }
@@ -68,7 +76,7 @@ impl Compiled {
         if let Some(known) = self.elsewhere.lock().iter().find_map(find) {
             return Ok(known);
         }
-        let module = translate(engine, &self.prepared)?;
+        let module = translate(engine, self.id, &self.prepared).map_err(|e| EngineFault::new(COMPILING, e))?;
         let mut elsewhere = self.elsewhere.lock();
         elsewhere.retain(|(weak, _)| weak.upgrade().is_some());
         elsewhere.push((engine.weak(), module.clone()));
@@ -76,16 +84,34 @@ impl Compiled {
     }
 }
 
-/// What goes into each import; `None` if the engine does not see the guest's imports.
+/// What goes into each import; `None` if the engine does not see the guest's imports. Wasmi lists imports by
+/// kind, and those of one kind in the module's order.
 fn slots(module: &Module, prepared: &PreparedModule) -> Option<Vec<Slot>> {
-    let mut own = prepared.imports().iter().enumerate();
+    let mut own: [Vec<usize>; 4] = Default::default();
+    for (number, import) in prepared.imports().iter().enumerate().rev() {
+        own[match import.ty {
+            ExternType::Func(_) => 0,
+            ExternType::Table(_) => 1,
+            ExternType::Memory(_) => 2,
+            ExternType::Global(_) => 3,
+            ExternType::Tag => return None,
+        }]
+        .push(number);
+    }
     let slot = |import: wasmi::ImportType<'_>| match (import.module(), import.name()) {
         (names::MODULE, names::TICK) => Some(Slot::Tick),
         (names::MODULE, names::FUEL) => Some(Slot::Fuel),
         (names::MODULE, names::STACK) => Some(Slot::Stack),
         (module, name) => {
-            let (number, import) = own.next()?;
-            ((module, name) == (&*import.module, &*import.name)).then_some(Slot::Guest(number))
+            let number = own[match import.ty() {
+                wasmi::ExternType::Func(_) => 0,
+                wasmi::ExternType::Table(_) => 1,
+                wasmi::ExternType::Memory(_) => 2,
+                wasmi::ExternType::Global(_) => 3,
+            }]
+            .pop()?;
+            let wanted = prepared.imports().get(number)?;
+            ((module, name) == (&*wanted.module, &*wanted.name)).then_some(Slot::Guest(number))
         }
     };
     module.imports().map(slot).collect()

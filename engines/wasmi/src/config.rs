@@ -31,6 +31,8 @@ pub(crate) fn config(set: FeatureSet, mode: FuelMode, compilation: CompilationMo
     for proposal in Proposal::ALL {
         switch(&mut config, *proposal, set.has(*proposal));
     }
+    // The counters that every prepared module imports are mutable.
+    config.wasm_mutable_global(true);
     config
         .set_max_stack_height(STACK_BYTES)
         .set_min_stack_height(FIRST_STACK_BYTES)

@@ -107,7 +107,7 @@ fn completed_runs_repeat_and_native_fuel_is_near_portable_fuel() {
         });
         assert_eq!(portable.0, native.0, "{name}");
         // Wasmi counts by our prices, and also what the stack budget takes of each call.
-        assert!(portable.1 > 0 && (portable.1..portable.1 * 3).contains(&native.1), "{name}: {portable:?} {native:?}");
+        assert!(portable.1 > 0 && (portable.1..portable.1 * 5).contains(&native.1), "{name}: {portable:?} {native:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use cofferdam_engine::{FuelMode, Limit, Stop, StoreLimits, Value};
+use cofferdam_engine::{CompileError, Engine, FuelMode, Limit, Stop, StoreLimits, Value};
 
 use crate::common::{Guest, MODES, PLENTY};
 
@@ -55,7 +55,7 @@ fn overflow(name: &str, wat: &str, mode: FuelMode, limits: StoreLimits) -> i32 {
 
 #[test]
 fn endless_recursion_ends_with_the_stack_limit_whatever_its_frames() {
-    let many_locals = format!("(local {})", "i64 ".repeat(49_000));
+    let many_locals = format!("(local {})", "i64 ".repeat(29_990));
     let many_vectors = format!("(local {})", "v128 ".repeat(20_000));
     // Locals that are all live across the call cannot be kept in registers.
     let mut spread = String::new();
@@ -76,7 +76,7 @@ fn endless_recursion_ends_with_the_stack_limit_whatever_its_frames() {
     let cases = [
         ("nothing", recursion("", "", "(call $f)", "")),
         ("one parameter", recursion("(param i32)", "", "(call $f (local.get 0))", "")),
-        ("49,000 locals", recursion("", &many_locals, "(call $f)", "")),
+        ("29,990 locals", recursion("", &many_locals, "(call $f)", "")),
         ("vectors", recursion("", &many_vectors, "(call $f)", "")),
         (
             "live locals",
@@ -98,7 +98,7 @@ fn endless_recursion_ends_with_the_stack_limit_whatever_its_frames() {
     ];
     for (name, wat) in &cases {
         let depths = MODES.map(|mode| overflow(name, wat, mode, StoreLimits::default()));
-        assert!(depths[0] > 0 || *name == "vectors" || *name == "49,000 locals", "{name}");
+        assert!(depths[0] > 0 || *name == "vectors" || *name == "29,990 locals", "{name}");
         assert_eq!(depths[0], depths[1], "{name}: the same depth in both modes");
     }
 }
@@ -116,10 +116,27 @@ fn the_budget_decides_how_deep() {
 
 #[test]
 fn a_frame_heavier_than_the_budget_is_refused_before_it_runs() {
-    let wat = recursion("", &format!("(local {})", "v128 ".repeat(32_000)), "(call $f)", "");
+    let wat = recursion("", &format!("(local {})", "v128 ".repeat(29_990)), "(call $f)", "");
     for mode in MODES {
         let limits = StoreLimits { stack_units: 4096, ..StoreLimits::default() };
         assert_eq!(overflow("heavy", &wat, mode, limits), 0);
+    }
+}
+
+#[test]
+fn functions_larger_than_wasmi_takes_are_refused_as_such() {
+    let sizes = [("i64 ", 29_996, true), ("i64 ", 30_001, false), ("i64 ", 49_996, false)];
+    for (ty, count, fits) in sizes {
+        let wat = format!("(module (func (export \"run\") (local {})))", ty.repeat(count));
+        for mode in MODES {
+            let made = crate::common::engine().compile(&crate::common::prepared(&wat, mode));
+            let lazy = crate::common::engine().descriptor().id == "wasmi-lazy";
+            match made {
+                Ok(_) => assert!(fits || lazy, "{count}"),
+                Err(CompileError::Limit { what, .. }) => assert!(!fits && what.contains("30,000"), "{count}: {what}"),
+                Err(other) => panic!("{count}: {other}"),
+            }
+        }
     }
 }
 
