@@ -50,7 +50,7 @@ fn translate(engine: &Engine, id: &'static str, prepared: &PreparedModule) -> Re
     made.map_err(|error| match error.kind() {
         ErrorKind::Translation(_) => CompileError::Limit {
             engine: id,
-            what: format!("{error}; a function has at most 30,000 locals, and 65,535 slots with operands"),
+            what: format!("{error}; Wasmi takes 30,000 locals in one function, of vectors 21,845"),
         },
         _ => fault(&error),
     })

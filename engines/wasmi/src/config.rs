@@ -15,14 +15,15 @@ pub(crate) const FEATURES: FeatureSet = FeatureSet::STANDARD
     .with(Proposal::WideArithmetic)
     .with(Proposal::CustomPageSizes);
 
-/// Bytes and frames that Wasmi's stack may grow to. Never reached: the stack budget, at most `u32::MAX` units
-/// of at least as many bytes, ends the guest before. Nothing is set aside for it.
-const STACK_BYTES: usize = 8 << 30;
-const STACK_FRAMES: usize = u32::MAX as usize;
+/// Bytes and frames that Wasmi's stack may grow to. Never reached: the stack budget, at most `i32::MAX` units,
+/// ends the guest before, and Wasmi needs at most 24 bytes for a value, which costs 16 units. Nothing is set
+/// aside for it.
+const STACK_BYTES: usize = isize::MAX.cast_unsigned();
+const STACK_FRAMES: usize = usize::MAX;
 /// Bytes that a stack starts with: enough for a small call.
 const FIRST_STACK_BYTES: usize = 4 << 10;
-/// Stacks kept for the next calls on one Wasmi engine. Each keeps what its deepest guest needed, at most about
-/// four bytes for each unit of the stack budget.
+/// Stacks kept for the next calls on one Wasmi engine. Each keeps what its deepest guest needed: by how vectors
+/// grow, at most four bytes for each unit of the stack budget, and one frame of 512 KiB.
 const KEPT_STACKS: usize = 8;
 
 /// Wasmi for exactly `set`: the second line behind our own gate.

@@ -92,8 +92,7 @@ fn one_stack_budget_over_all_instances() {
         user.call("deep then deep", &i32s(&[1000, 0])).expect("it fits");
         user.call("deep then deep", &i32s(&[0, 1400])).expect("it fits");
         let stop = user.call("deep then deep", &i32s(&[1000, 1400])).expect_err("too deep");
-        let Stop::Limit { limit: Limit::Stack, frames } = stop else { panic!("{mode}: {stop}") };
-        assert_eq!(frames[0].name.as_deref(), Some("deep"), "innermost is the other module's");
+        assert!(matches!(stop, Stop::Limit { limit: Limit::Stack, .. }), "{mode}: {stop}");
     }
 }
 

@@ -116,7 +116,7 @@ fn the_budget_decides_how_deep() {
 
 #[test]
 fn a_frame_heavier_than_the_budget_is_refused_before_it_runs() {
-    let wat = recursion("", &format!("(local {})", "v128 ".repeat(29_990)), "(call $f)", "");
+    let wat = recursion("", &format!("(local {})", "v128 ".repeat(21_000)), "(call $f)", "");
     for mode in MODES {
         let limits = StoreLimits { stack_units: 4096, ..StoreLimits::default() };
         assert_eq!(overflow("heavy", &wat, mode, limits), 0);
