@@ -9,7 +9,8 @@ use wasmi::{AsContext, AsContextMut, Error, Func, Global, Memory, Mutability, Va
 
 use crate::accounting::Held;
 use crate::entries;
-use crate::traps::stopped;
+use crate::machine_stack::MachineStack;
+use crate::traps::{TickOutside, stopped};
 use crate::types;
 use crate::values::{References, lift, lower};
 
@@ -23,6 +24,8 @@ pub(crate) struct Host {
     pub meters: Option<Meters>,
     /// The fuel counter at the end of a call that was charged more than it had.
     pub overdrawn: Option<i64>,
+    /// Where the machine's stack was when the call began.
+    pub stack_began: MachineStack,
 }
 
 /// What all modules of a store import: one of each.
@@ -42,6 +45,7 @@ impl Host {
             mode: FuelMode::Portable,
             meters: None,
             overdrawn: None,
+            stack_began: MachineStack::here(),
         }
     }
 }
@@ -49,12 +53,10 @@ impl Host {
 /// Makes the meters of a new store.
 pub(crate) fn meters(store: &mut wasmi::Store<Host>) -> Meters {
     let tick = Func::wrap(&mut *store, |mut caller: wasmi::Caller<'_, Host>, need: i64| {
-        // The scheduler is the runtime's code and may panic.
-        match catch_unwind(AssertUnwindSafe(|| tick(&mut caller, need))) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(stopped(error)),
-            Err(_) => Err(stopped(HostError::failed("the scheduler panicked"))),
+        if caller.data().stack_began.is_far() && need != STACK_EXHAUSTED {
+            return Err(Error::host(TickOutside(need)));
         }
+        tick(&mut caller, need).map_err(stopped)
     });
     let fuel = Global::new(&mut *store, Val::I64(0), Mutability::Var);
     let stack = Global::new(&mut *store, Val::I32(0), Mutability::Var);
@@ -62,7 +64,14 @@ pub(crate) fn meters(store: &mut wasmi::Store<Host>) -> Meters {
 }
 
 /// The guest's code cannot pay, or its stack budget is spent: goes on with a new slice or ends.
-fn tick(caller: &mut wasmi::Caller<'_, Host>, need: i64) -> Result<(), HostError> {
+pub(crate) fn tick(ctx: impl AsContextMut<Data = Host>, need: i64) -> Result<(), HostError> {
+    // The scheduler is the runtime's code and may panic.
+    let outcome = catch_unwind(AssertUnwindSafe(|| take_tick(ctx, need)));
+    outcome.unwrap_or_else(|_| Err(HostError::failed("the scheduler panicked")))
+}
+
+fn take_tick(mut ctx: impl AsContextMut<Data = Host>, need: i64) -> Result<(), HostError> {
+    let caller = &mut ctx.as_context_mut();
     if need == STACK_EXHAUSTED {
         return Err(HostError::Limit(Limit::Stack));
     }
@@ -70,7 +79,7 @@ fn tick(caller: &mut wasmi::Caller<'_, Host>, need: i64) -> Result<(), HostError
     match caller.data().mode {
         FuelMode::Portable => {
             let filled = caller.data_mut().context.meter.tick(counter, need).map_err(HostError::Limit)?;
-            set_counter(caller, filled)
+            set_counter(&mut *caller, filled)
         }
         // A bulk operator, about to take its price from a global that is empty between such operators.
         FuelMode::Native => {
@@ -86,7 +95,7 @@ fn tick(caller: &mut wasmi::Caller<'_, Host>, need: i64) -> Result<(), HostError
             };
             set_counter(&mut *caller, left)?;
             let meters = caller.data().meters.ok_or_else(|| HostError::failed("the store has no meters"))?;
-            meters.fuel.set(caller, Val::I64(need)).map_err(HostError::failed)
+            meters.fuel.set(&mut *caller, Val::I64(need)).map_err(HostError::failed)
         }
     }
 }
@@ -136,11 +145,11 @@ pub(crate) struct Entry {
 impl Entry {
     /// Makes it callable in `store`; `None` for a signature that Wasmi does not take.
     pub fn make(self, store: &mut wasmi::Store<Host>) -> Option<Func> {
+        if let Some(direct) = entries::direct(&self, store) {
+            return Some(direct);
+        }
         let ty = types::func_type(self.func.ty())?;
-        Some(match entries::direct(&self, store) {
-            Some(direct) => direct,
-            None => Func::new(store, ty, move |caller, params, results| self.by_values(caller, params, results)),
-        })
+        Some(Func::new(store, ty, move |caller, params, results| self.by_values(caller, params, results)))
     }
 
     /// Runs the host function for a guest.
@@ -166,6 +175,10 @@ impl Entry {
             None => (&mut [][..], caller.data_mut()),
         };
         let outcome = self.func.invoke(&mut Caller::new(&mut host.context, memory, &mut left), params, results);
+        if host.stack_began.is_far() {
+            // Only a tick of the guest's own leads out of the interpreter.
+            left = host.context.meter.recall(left);
+        }
         set_counter(caller, left)?;
         outcome?;
         let fits = Value::all_match(results, self.func.ty().results());
@@ -173,12 +186,7 @@ impl Entry {
     }
 
     /// Runs the host function with values in Wasmi's form.
-    fn by_values(
-        &self,
-        mut caller: wasmi::Caller<'_, Host>,
-        params: &[Val],
-        results: &mut [Val],
-    ) -> Result<(), Error> {
+    fn by_values(&self, mut caller: wasmi::Caller<'_, Host>, params: &[Val], results: &mut [Val]) -> Result<(), Error> {
         let ty = self.func.ty();
         let (mut few, mut many);
         let values = if params.len() + results.len() <= FEW {

@@ -8,6 +8,7 @@
 //! | see which switches Wasmi gets | `config.rs`, `costs.rs` |
 //! | see how a call runs | `store/call.rs`, `host.rs`, `traps.rs` |
 //! | see how caps hold | `accounting.rs` |
+//! | see what guards the machine's own stack | `machine_stack.rs` |
 //!
 //! What differs from compiling engines:
 //! - Traps carry no frames: Wasmi keeps none.
@@ -24,6 +25,7 @@ mod costs;
 mod engine;
 mod entries;
 mod host;
+mod machine_stack;
 mod pool;
 mod store;
 mod traps;

@@ -71,3 +71,26 @@ impl Pool {
         Engine::new(&config(set, mode, self.compilation))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_share_an_engine_until_it_has_enough_and_what_is_unused_is_freed() {
+        let pool = Pool::new(CompilationMode::Eager);
+        let set = crate::config::FEATURES;
+        let take = |mode, bytes| pool.for_module(set, mode, bytes);
+        let first = take(FuelMode::Portable, 1000);
+        assert!(Engine::same(&first, &take(FuelMode::Portable, 1000)));
+        assert!(Engine::same(&first, &pool.likely()));
+        assert!(!Engine::same(&first, &take(FuelMode::Native, 1000)));
+        assert!(!Engine::same(&first, &pool.for_module(FeatureSet::MVP, FuelMode::Portable, 1000)));
+        let weak = first.weak();
+        drop(first);
+        assert!(weak.upgrade().is_some(), "it takes more modules");
+        // More than one engine takes by itself is taken by a new one.
+        take(FuelMode::Portable, 2 * ENOUGH);
+        assert!(weak.upgrade().is_none(), "it took all it takes, and nobody uses it");
+    }
+}

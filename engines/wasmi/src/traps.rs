@@ -17,6 +17,18 @@ impl fmt::Display for Stopped {
 
 impl wasmi::errors::HostError for Stopped {}
 
+/// The tick wants to be taken from outside of the interpreter: see `machine_stack.rs`.
+#[derive(Debug)]
+pub(crate) struct TickOutside(pub i64);
+
+impl fmt::Display for TickOutside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a tick where the interpreter could not be left")
+    }
+}
+
+impl wasmi::errors::HostError for TickOutside {}
+
 /// Ends the call from inside.
 #[cold]
 pub(crate) fn stopped(error: HostError) -> Error {

@@ -6,8 +6,9 @@ use cofferdam_engine::{CallBudget, EngineFault, FuelMode, FuncHandle, HostError,
 use wasmi::{Func, ResumableCall, Val};
 
 use super::WasmiStore;
-use crate::host::{Host, counter, set_counter};
-use crate::traps;
+use crate::host::{self, Host, counter, set_counter};
+use crate::machine_stack::MachineStack;
+use crate::traps::{self, TickOutside};
 use crate::values::{lift, lower};
 
 /// Arguments, and results, that need no allocation.
@@ -51,11 +52,11 @@ impl WasmiStore {
 
         self.begin(budget)?;
         let vm = &mut self.vm;
-        let ended = catch_unwind(AssertUnwindSafe(|| match vm.data().mode {
-            FuelMode::Portable => callee.call(&mut *vm, inputs, outputs).map_err(traps::stop),
-            FuelMode::Native => resumed(vm, callee, inputs, outputs),
-        }));
-        let ended = ended.unwrap_or_else(|_| Err(EngineFault::new("calling", "the engine panicked").into()));
+        let ended = catch_unwind(AssertUnwindSafe(|| drive(vm, callee, inputs, outputs)));
+        let ended = ended.unwrap_or_else(|_| {
+            self.broken = Some("the engine panicked in an earlier call");
+            Err(EngineFault::new("calling", "the engine panicked").into())
+        });
 
         let last = self.vm.data().overdrawn.map_or_else(|| counter(&self.vm), Ok)?;
         let meter = &self.vm.data().context.meter;
@@ -97,23 +98,36 @@ fn lost() -> Stop {
     EngineFault::new("calling", "the function was lost").into()
 }
 
-/// Calls `callee` under Wasmi's own meter, and lets it go on slice by slice.
-fn resumed(vm: &mut wasmi::Store<Host>, callee: Func, inputs: &[Val], outputs: &mut [Val]) -> Result<(), Stop> {
+/// Calls `callee`, and lets it go on where it left the interpreter only to come back: at the end of a slice of
+/// Wasmi's own fuel, and for ticks that are taken outside.
+fn drive(vm: &mut wasmi::Store<Host>, callee: Func, inputs: &[Val], outputs: &mut [Val]) -> Result<(), Stop> {
+    vm.data_mut().stack_began = MachineStack::here();
     let mut call = callee.call_resumable(&mut *vm, inputs, outputs);
     loop {
-        match call.map_err(traps::stop)? {
+        call = match call.map_err(traps::stop)? {
             ResumableCall::Finished => return Ok(()),
-            ResumableCall::HostTrap(trap) => return Err(traps::stop(trap.into_host_error())),
             ResumableCall::OutOfFuel(waiting) => {
-                let left = counter(&*vm)?;
-                let need = i64::try_from(waiting.required_fuel()).unwrap_or(i64::MAX);
-                let meter = &mut vm.data_mut().context.meter;
-                // The scheduler is the runtime's code and may panic.
-                let filled = catch_unwind(AssertUnwindSafe(|| meter.tick(left, need)))
-                    .map_err(|_| HostError::failed("the scheduler panicked"))?;
-                set_counter(&mut *vm, filled.map_err(HostError::Limit)?)?;
-                call = waiting.resume(&mut *vm, outputs);
+                refill(vm, waiting.required_fuel())?;
+                waiting.resume(&mut *vm, outputs)
             }
-        }
+            ResumableCall::HostTrap(waiting) => match waiting.host_error().downcast_ref() {
+                Some(TickOutside(need)) => {
+                    host::tick(&mut *vm, *need)?;
+                    waiting.resume(&mut *vm, &[], outputs)
+                }
+                None => return Err(traps::stop(waiting.into_host_error())),
+            },
+        };
     }
+}
+
+/// Another slice for Wasmi's own meter.
+fn refill(vm: &mut wasmi::Store<Host>, need: u64) -> Result<(), HostError> {
+    let left = counter(&*vm)?;
+    let need = i64::try_from(need).unwrap_or(i64::MAX);
+    let meter = &mut vm.data_mut().context.meter;
+    // The scheduler is the runtime's code and may panic.
+    let filled = catch_unwind(AssertUnwindSafe(|| meter.tick(left, need)))
+        .map_err(|_| HostError::failed("the scheduler panicked"))?;
+    set_counter(&mut *vm, filled.map_err(HostError::Limit)?)
 }

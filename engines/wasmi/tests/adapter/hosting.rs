@@ -141,9 +141,7 @@ fn host_functions_see_the_calling_guests_memory_and_state() {
 
 fn store_with_state(state: u64) -> Box<dyn cofferdam_engine::Store> {
     use cofferdam_engine::Engine;
-    crate::common::engine()
-        .store(&StoreLimits::default(), Box::new(state))
-        .expect("a store can be made")
+    crate::common::engine().store(&StoreLimits::default(), Box::new(state)).expect("a store can be made")
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Several instances in one store: they see each other's things and share every limit.
 
 use cofferdam_engine::{
-    AccessError, CallBudget, Extern, FuelMode, GlobalType, Import, Imports, InstanceId, InstantiateError, Limit, Stop,
-    Store, StoreLimits, ValType, Value,
+    AccessError, CallBudget, Engine, Extern, FeatureSet, FuelMode, GlobalType, HostFunc, Import, Imports, InstanceId,
+    InstantiateError, Limit, MemoryType, Stop, Store, StoreLimits, TableType, ValType, Value,
 };
+use cofferdam_prepare::PrepareOptions;
 
-use crate::common::{Guest, MODES, compiled, i32s, store_with};
+use crate::common::{Guest, MODES, compiled, i32s, prepared_with, store_with};
 
 /// What instance `owner` exports, under module name `o`.
 fn exports(store: &mut dyn Store, owner: InstanceId, names: &[&str]) -> Imports {
@@ -194,4 +195,69 @@ fn modes_are_never_mixed_in_one_store() {
     store.instantiate(&*compiled("(module)", FuelMode::Portable), &Imports::new()).expect("the first");
     let mixed = store.instantiate(&*compiled("(module)", FuelMode::Native), &Imports::new());
     assert!(matches!(mixed, Err(InstantiateError::Engine(_))), "{mixed:?}");
+}
+
+#[test]
+fn what_the_host_makes_first_is_kept_whatever_module_comes_then() {
+    let host_made = r#"(module (import "o" "m" (memory 1)) (import "o" "t" (table 3 funcref))
+        (import "o" "x" (table 1 externref)) (import "o" "g" (global $g (mut externref)))
+        (type $t (func (result i32)))
+        (func (export "load") (result i32) (i32.load8_u (i32.const 70000)))
+        (func (export "call") (result i32) (call_indirect (type $t) (i32.const 2)))
+        (func (export "same") (result externref) (global.set $g (table.get 1 (i32.const 0))) (global.get $g)))"#;
+    for (mode, other) in [(FuelMode::Portable, FuelMode::Native), (FuelMode::Native, FuelMode::Portable)] {
+        let module = compiled(host_made, mode);
+        // The store is made for a module of the other mode, which never comes.
+        compiled("(module)", other);
+        let mut store = store_with(StoreLimits::default());
+        let ty = MemoryType { minimum: 1, maximum: None, shared: false, memory64: false, page_size_log2: 16 };
+        let memory = store.new_memory(ty).expect("it fits");
+        store.memory_grow(memory, 1).expect("it fits");
+        store.memory_write(memory, 70_000, &[7]).expect("it is there");
+        let nine = HostFunc::new(crate::common::ty(&[], &[ValType::I32]), |_, _, results| {
+            results[0] = Value::I32(9);
+            Ok(())
+        });
+        let nine = store.new_func(std::sync::Arc::new(nine)).expect("it can be made");
+        let table = |element| TableType { element: Some(element), minimum: 3, maximum: None, table64: false };
+        let functions = store.new_table(table(ValType::FuncRef), Value::FuncRef(None)).expect("it fits");
+        store.table_set(functions, 2, Value::FuncRef(Some(nine))).expect("it fits");
+        let externs = store.new_table(table(ValType::ExternRef), Value::ExternRef(Some(44))).expect("it fits");
+        let ty = GlobalType { value: Some(ValType::ExternRef), mutable: true };
+        let global = store.new_global(ty, Value::ExternRef(Some(5))).expect("it can be made");
+        let mut imports = Imports::new();
+        imports.define("o", "m", Import::Extern(Extern::Memory(memory)));
+        imports.define("o", "t", Import::Extern(Extern::Table(functions)));
+        imports.define("o", "x", Import::Extern(Extern::Table(externs)));
+        imports.define("o", "g", Import::Extern(Extern::Global(global)));
+        let instance = store.instantiate(&*module, &imports).expect("it links");
+        assert_eq!(store.global_get(global), Ok(Value::ExternRef(Some(5))));
+        let mut guest = Guest { store, instance, consumed: 0 };
+        assert_eq!(guest.call("load", &[]).expect("it returns"), i32s(&[7]));
+        assert_eq!(guest.call("call", &[]).expect("it returns"), i32s(&[9]));
+        assert_eq!(guest.call("same", &[]).expect("it returns"), [Value::ExternRef(Some(44))]);
+        assert_eq!(guest.store.table_get(functions, 2), Ok(Value::FuncRef(Some(nine))));
+        let usage = guest.store.usage();
+        assert_eq!((usage.memory_bytes, usage.peak_memory_bytes, usage.table_elements), (131_072, 131_072, 6));
+    }
+}
+
+#[test]
+fn modules_gated_by_different_policies_can_be_linked() {
+    for mode in MODES {
+        let options = PrepareOptions { mode, ..PrepareOptions::default() };
+        let owner = prepared_with(OWNER, options, FeatureSet::STANDARD);
+        let user = prepared_with(USER, options, FeatureSet::RELAXED);
+        let [owner, user] = [owner, user].map(|m| crate::common::engine().compile(&m).expect("it compiles"));
+        for _ in 0..3 {
+            let mut store = store_with(StoreLimits::default());
+            let first = store.instantiate(&*owner, &Imports::new()).expect("it links");
+            let imports = exports(&mut *store, first, &["m", "g", "t", "spin", "deep"]);
+            let second = store.instantiate(&*user, &imports).expect("it links");
+            let mut guest = Guest { store, instance: second, consumed: 0 };
+            guest.call("later", &[]).expect("it returns");
+            guest.instance = first;
+            assert_eq!(guest.call("via table", &i32s(&[2])).expect("it returns"), i32s(&[8]));
+        }
+    }
 }

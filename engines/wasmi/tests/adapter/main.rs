@@ -7,6 +7,7 @@ mod engine;
 mod fuel;
 mod hosting;
 mod linking;
+mod machine_stack;
 mod random;
 mod stack;
 mod traps;

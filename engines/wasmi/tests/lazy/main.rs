@@ -14,6 +14,8 @@ mod fuel;
 mod hosting;
 #[path = "../adapter/linking.rs"]
 mod linking;
+#[path = "../adapter/machine_stack.rs"]
+mod machine_stack;
 #[path = "../adapter/stack.rs"]
 mod stack;
 #[path = "../adapter/traps.rs"]
