@@ -101,11 +101,14 @@ fn take_tick(mut ctx: impl AsContextMut<Data = Host>, need: i64) -> Result<(), H
 }
 
 /// The fuel counter as the guest left it.
-#[inline]
+#[inline(always)]
 pub(crate) fn counter(ctx: impl AsContext<Data = Host>) -> Result<i64, HostError> {
     let ctx = ctx.as_context();
     let host = ctx.data();
-    let lost = || HostError::failed("the fuel counter is lost");
+    #[cold]
+    fn lost() -> HostError {
+        HostError::failed("the fuel counter is lost")
+    }
     match host.mode {
         FuelMode::Portable => match host.meters.ok_or_else(lost)?.fuel.get(ctx) {
             Val::I64(counter) => Ok(counter),
@@ -116,10 +119,13 @@ pub(crate) fn counter(ctx: impl AsContext<Data = Host>) -> Result<i64, HostError
 }
 
 /// Sets the fuel counter. Wasmi's own cannot be negative; what it is short of is noted beside.
-#[inline]
+#[inline(always)]
 pub(crate) fn set_counter(mut ctx: impl AsContextMut<Data = Host>, counter: i64) -> Result<(), HostError> {
     let mut ctx = ctx.as_context_mut();
-    let lost = || HostError::failed("the fuel counter is lost");
+    #[cold]
+    fn lost() -> HostError {
+        HostError::failed("the fuel counter is lost")
+    }
     match ctx.data().mode {
         FuelMode::Portable => {
             let fuel = ctx.data().meters.ok_or_else(lost)?.fuel;
@@ -153,6 +159,7 @@ impl Entry {
     }
 
     /// Runs the host function for a guest.
+    #[inline]
     pub fn run(
         &self,
         caller: &mut wasmi::Caller<'_, Host>,
@@ -163,6 +170,7 @@ impl Entry {
         outcome.unwrap_or_else(|_| Err(HostError::failed("the host panicked around it"))).map_err(stopped)
     }
 
+    #[inline]
     fn invoke(
         &self,
         caller: &mut wasmi::Caller<'_, Host>,

@@ -14,7 +14,7 @@
 //! - Traps carry no frames: Wasmi keeps none.
 //! - Computed NaNs are always canonical (Wasmi's deterministic profile), asked for or not.
 //! - A memory operation runs to its end once begun. Its length is bounded by the memory cap: filling takes about
-//!   0.1 ms, copying 0.2 ms and growing 0.4 ms for each MiB, and that is how far past its deadline a call can be.
+//!   0.1 ms, copying 0.2 ms and growing 0.7 ms for each MiB, and that is how far past its deadline a call can be.
 //! - A function has at most 30,000 locals, and 65,535 slots: an operand takes one, a local two, and a vector one
 //!   more. A module with a larger function is not compiled.
 

@@ -126,7 +126,9 @@ impl WasmiStore {
     fn export_named(&mut self, instance: usize, name: &str, ty: &ExternType) -> Option<Extern> {
         let found = self.instances.get(instance)?.vm.get_export(&self.vm, name)?;
         Some(match (found, ty) {
-            (wasmi::Extern::Func(func), _) => Extern::Func(values::handle(&mut self.vm, func)),
+            (wasmi::Extern::Func(func), ExternType::Func(Some(ty))) => {
+                Extern::Func(values::handle_of_type(&mut self.vm, func, ty))
+            }
             (wasmi::Extern::Memory(memory), ExternType::Memory(ty)) => {
                 Extern::Memory(MemoryHandle::new(self.id, self.memories.add(memory, || *ty)))
             }

@@ -132,14 +132,20 @@ pub(crate) fn lift(ctx: impl AsContextMut<Data = Host>, value: &Val) -> Option<V
 
 /// The handle of `function`.
 pub(crate) fn handle(mut ctx: impl AsContextMut<Data = Host>, function: Func) -> FuncHandle {
-    let mut ctx = ctx.as_context_mut();
+    let ctx = ctx.as_context_mut();
     let references = &ctx.data().references;
-    let store = references.store;
     if let Some(number) = references.functions.number(function) {
-        return FuncHandle::new(store, number);
+        return FuncHandle::new(references.store, number);
     }
     let ty = types::neutral_func_type(&function.ty(&ctx));
-    FuncHandle::new(store, ctx.data_mut().references.functions.add(function, || ty))
+    handle_of_type(ctx, function, &ty)
+}
+
+/// The handle of `function`, which is of type `ty`.
+pub(crate) fn handle_of_type(mut ctx: impl AsContextMut<Data = Host>, function: Func, ty: &FuncType) -> FuncHandle {
+    let mut ctx = ctx.as_context_mut();
+    let References { store, functions, .. } = &mut ctx.data_mut().references;
+    FuncHandle::new(*store, functions.add(function, || ty.clone()))
 }
 
 /// `value` as a reference, if it is one.

@@ -11,7 +11,7 @@ use crate::machine_stack::MachineStack;
 use crate::traps::{self, TickOutside};
 use crate::values::{lift, lower};
 
-/// Arguments, and results, that need no allocation.
+/// Arguments and results, together, that need no allocation.
 const FEW: usize = 8;
 
 impl WasmiStore {
@@ -35,8 +35,8 @@ impl WasmiStore {
         }
         let callee = *callee;
         let (mut few, mut many);
-        let values = if args.len().max(results.len()) <= FEW {
-            few = [const { Val::I32(0) }; 2 * FEW];
+        let values = if args.len() + results.len() <= FEW {
+            few = [const { Val::I32(0) }; FEW];
             &mut few[..args.len() + results.len()]
         } else {
             many = vec![Val::I32(0); args.len() + results.len()];
