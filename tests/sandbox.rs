@@ -53,9 +53,10 @@ fn guest(sandbox: &Sandbox, module: &str) -> Guest {
 }
 
 #[test]
-fn fuel_is_the_same_number_every_time_and_in_both_modes() {
-    let mut seen = Vec::new();
+fn fuel_is_the_same_number_every_time_and_on_every_engine_where_we_count() {
+    let (mut portable, mut all) = (Vec::new(), Vec::new());
     for (engine, mode) in matrix() {
+        let mut seen = Vec::new();
         let sandbox = sandbox(&engine, mode, Limits::agent());
         for _ in 0..3 {
             let report = guest(&sandbox, KERNEL).call("work", &[Value::I32(100)]);
@@ -63,8 +64,15 @@ fn fuel_is_the_same_number_every_time_and_in_both_modes() {
             assert_eq!(report.receipt.fuel_mode, mode);
             seen.push((report.receipt.fuel, report.outcome.values().map(<[Value]>::to_vec)));
         }
+        let name = engine.descriptor().id;
+        assert!(seen[0].0 > 1_000 && seen.iter().all(|s| *s == seen[0]), "{name}, {mode}: {seen:?}");
+        if mode == FuelMode::Portable {
+            portable.push(seen[0].clone());
+        }
+        all.push(seen[0].1.clone());
     }
-    assert!(seen[0].0 > 1_000 && seen.iter().all(|s| *s == seen[0]), "{seen:?}");
+    assert!(portable.iter().all(|s| *s == portable[0]), "{portable:?}");
+    assert!(all.iter().all(|results| *results == all[0]), "{all:?}");
 }
 
 #[test]

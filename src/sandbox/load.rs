@@ -42,6 +42,7 @@ impl LoadError {
             Self::Compile(CompileError::Engine(_)) => "engine",
             Self::Compile(CompileError::Unsupported { .. }) => "proposal",
             Self::Compile(CompileError::SignatureClash(_)) => "signature_clash",
+            Self::Compile(CompileError::Limit { .. }) => "engine_limit",
             Self::Compile(_) => "capability",
             Self::NotRun(_) => "not_run",
         }

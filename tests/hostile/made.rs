@@ -34,8 +34,12 @@ fn bounded(cell: &Cell, what: &str, text: &str) {
 
 fn stack(cell: &Cell, what: &str, text: &str) {
     let binary = wat::parse_str(text).unwrap_or_else(|e| panic!("{what}: {e}"));
-    let mut guest = guest_with(&cell.engine, cell.policy(tight()), &binary, closed_wasi())
-        .unwrap_or_else(|e| panic!("{cell} {what}: {e:?}"));
+    let mut guest = match guest_with(&cell.engine, cell.policy(tight()), &binary, closed_wasi()) {
+        Ok(guest) => guest,
+        // An engine may take less than the policy allows, and then says so.
+        Err(Refused::Load(error)) if error.reason() == "engine_limit" => return,
+        Err(e) => panic!("{cell} {what}: {e:?}"),
+    };
     assert_eq!(guest.call("run", &[]).outcome.reason(), Some("stack"), "{cell} {what}");
 }
 

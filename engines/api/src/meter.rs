@@ -248,6 +248,14 @@ impl Meter {
         self.slice = ideal.clamp(self.slice / 2, self.slice * 2).clamp(SLICE_BOUNDS.0, SLICE_BOUNDS.1);
     }
 
+    /// Takes back what the counter holds, so that the guest ticks at its next charge. Returns the counter's new
+    /// value; what was charged too much stays in it.
+    #[must_use]
+    pub fn recall(&mut self, counter: i64) -> i64 {
+        self.reserve = self.reserve.saturating_add(counter.max(0));
+        counter.min(0)
+    }
+
     /// Fuel left, given the counter. Negative when more was charged than there was.
     #[must_use]
     pub fn left(&self, counter: i64) -> i64 {

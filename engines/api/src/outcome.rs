@@ -279,6 +279,14 @@ pub enum CompileError {
     /// Two different function types that this engine would take for the same; see `SignatureClash`.
     #[error(transparent)]
     SignatureClash(#[from] SignatureClash),
+    /// The module is larger than this engine takes, in a way that the policy's own limits allow.
+    #[error("the module is past a limit of engine `{engine}`: {what}")]
+    Limit {
+        /// The engine's id.
+        engine: &'static str,
+        /// What is too large, for people.
+        what: String,
+    },
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineFault),

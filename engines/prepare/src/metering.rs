@@ -9,8 +9,8 @@ use wasm_encoder::InstructionSink;
 use wasmparser::{BlockType, Operator};
 
 use crate::names::STACK_EXHAUSTED;
-pub use crate::price::price;
 use crate::price::{ENTRY, LOCALS_PER_UNIT, LengthPrice};
+pub use crate::price::{price, price_of_name};
 
 /// Fuel charged on entering a function with `locals` locals, parameters included: 1, and 1 per 8 locals.
 #[must_use]
@@ -145,10 +145,11 @@ pub(crate) enum Step {
     End,
     Call(u32),
     Unreachable,
+    Drop,
 }
 
 impl Step {
-    fn operator(self) -> Operator<'static> {
+    pub(crate) fn operator(self) -> Operator<'static> {
         match self {
             Self::LocalGet(local_index) => Operator::LocalGet { local_index },
             Self::LocalSet(local_index) => Operator::LocalSet { local_index },
@@ -171,6 +172,7 @@ impl Step {
             Self::End => Operator::End,
             Self::Call(function_index) => Operator::Call { function_index },
             Self::Unreachable => Operator::Unreachable,
+            Self::Drop => Operator::Drop,
         }
     }
 
@@ -197,6 +199,7 @@ impl Step {
             Self::End => sink.end(),
             Self::Call(function) => sink.call(function),
             Self::Unreachable => sink.unreachable(),
+            Self::Drop => sink.drop(),
         };
     }
 }
@@ -299,10 +302,15 @@ pub fn before_tail_call(weight: u32, left: u32, stack: u32) -> Vec<Operator<'sta
 /// leaves it there. `scratch` is `plan.scratch64` if the length is wide, or else `plan.scratch32`.
 #[must_use]
 pub fn bulk_charge(bulk: Bulk, scratch: u32, counter: Counter) -> Vec<Operator<'static>> {
+    operators(bulk_charge_steps(bulk, scratch, counter))
+}
+
+/// The steps of [`bulk_charge`].
+pub(crate) fn bulk_charge_steps(bulk: Bulk, scratch: u32, counter: Counter) -> Vec<Step> {
     let mut steps = vec![Step::LocalSet(scratch)];
     steps.extend(native_charge(&length_price(bulk, scratch), counter));
     steps.push(Step::LocalGet(scratch));
-    operators(steps)
+    steps
 }
 
 #[cfg(test)]

@@ -96,7 +96,8 @@ unsafe fn grow(shared: &mut Shared, instance: usize, index: usize, init: usize, 
     // SAFETY: the store's objects outlive its code, and nobody else refers to them meanwhile.
     let vm = table.vm.get_mut(unsafe { shared.objects.as_mut() });
     let after = u64::from(vm.size()) + u64::from(delta);
-    if table.ty.maximum.is_some_and(|maximum| after > maximum) {
+    // Past its own maximum, or what a table can be at all, no cap is asked.
+    if after > table.ty.maximum.unwrap_or(u64::from(u32::MAX)) {
         return REFUSED;
     }
     if !shared.held.take_elements(u64::from(delta)) {
