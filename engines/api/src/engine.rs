@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use cofferdam_prepare::{FuncType, GlobalType, MemoryType, PreparedModule, TableType};
+use cofferdam_prepare::{Assist, FuncType, GlobalType, MemoryType, PreparedModule, TableType};
 
 use crate::artefact::VerifiedArtefact;
 use crate::descriptor::EngineDescriptor;
@@ -17,6 +17,11 @@ use crate::value::{Extern, FuncHandle, GlobalHandle, InstanceId, MemoryHandle, S
 pub trait Engine: Send + Sync {
     /// Who it is and what it can do.
     fn descriptor(&self) -> &EngineDescriptor;
+
+    /// What it needs to have written into its modules; they are prepared with these options.
+    fn assist(&self) -> Assist {
+        Assist::default()
+    }
 
     /// Compiles a prepared module.
     ///

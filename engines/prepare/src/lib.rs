@@ -3,6 +3,7 @@
 
 mod body;
 mod code_map;
+mod divide;
 mod features;
 mod function_names;
 mod limits;
@@ -27,7 +28,7 @@ pub use limits::ModuleLimits;
 pub use prepared::{FuelMode, FunctionPlan, Layout, ModuleHash, PreparedModule};
 pub use recognise::{ModuleBytes, recognise};
 pub use refusal::{FunctionRef, Refusal};
-pub use rewrite::{PrepareOptions, prepare};
+pub use rewrite::{Assist, PrepareOptions, prepare, prepare_for};
 pub use types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType, ValType};
 pub use validate::{Gate, ValidModule, validate};
 

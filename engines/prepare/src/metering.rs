@@ -9,7 +9,7 @@ use wasm_encoder::InstructionSink;
 use wasmparser::{BlockType, Operator};
 
 use crate::names::STACK_EXHAUSTED;
-pub use crate::price::price;
+pub use crate::price::{price, price_of_name};
 use crate::price::{ENTRY, LOCALS_PER_UNIT, LengthPrice};
 
 /// Fuel charged on entering a function with `locals` locals, parameters included: 1, and 1 per 8 locals.
@@ -259,7 +259,7 @@ pub(crate) fn before_tail_call_steps(weight: u32, left: u32, stack: u32) -> [Ste
 
 /// Native metering's charge: as `Metering` does it, asked for before it is taken, so that the counter is
 /// never negative.
-fn native_charge(amount: &[Step], counter: Counter) -> Vec<Step> {
+pub(crate) fn native_charge(amount: &[Step], counter: Counter) -> Vec<Step> {
     let mut steps = vec![Step::GlobalGet(counter.global)];
     steps.extend(amount);
     steps.extend([Step::I64LtU, Step::If]);

@@ -172,6 +172,15 @@ macro_rules! define_price {
                 _ => ONE,
             }
         }
+
+        /// The same by the operator's name in the parser, such as `I32Add`: for engines that take a table.
+        #[must_use]
+        pub fn price_of_name(name: &str) -> Option<u64> {
+            match name {
+                $(stringify!($op) => Some(price_of!($op)),)*
+                _ => None,
+            }
+        }
     };
 }
 wasmparser::for_each_operator!(define_price);
