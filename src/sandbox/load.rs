@@ -9,7 +9,7 @@ use cofferdam_engine::{
     ModuleHash, PreparedModule, TrapKind,
 };
 use cofferdam_prepare::{
-    ModuleBytes, PREPARE_VERSION, PRICE_VERSION, PrepareOptions, Refusal, prepare, recognise, validate,
+    ModuleBytes, PREPARE_VERSION, PRICE_VERSION, PrepareOptions, Refusal, prepare_for, recognise, validate,
 };
 
 use crate::policy::{Determinism, SecurityPolicy, UnknownImports};
@@ -294,7 +294,7 @@ fn compile(
     let valid = validate(bytes, &policy.gate())?;
     // Before the expensive steps: a module that will not be linked need not be compiled.
     link(valid.imports(), policy, host).map_err(LoadError::Imports)?;
-    let prepared = prepare(valid, options)?;
+    let prepared = prepare_for(valid, options, engine.assist())?;
     Ok(engine.compile(&prepared)?)
 }
 

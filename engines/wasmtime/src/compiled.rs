@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use cofferdam_engine::{CompiledModule, EngineFault, ImportType, PreparedModule};
 use cofferdam_prepare::names;
-use wasmtime::Module;
+use wasmtime::{ExternType, FuncType, Module};
 use wasmtime::wasmparser::{BinaryReaderError, Parser, Payload};
 
 use crate::artefact;
@@ -61,11 +61,29 @@ impl Needs {
     }
 }
 
+/// Machine code in one engine.
+pub(crate) struct Loaded {
+    pub module: Module,
+    /// For each import, its type, if it is a function.
+    pub functions: Vec<Option<FuncType>>,
+}
+
+impl Loaded {
+    fn new(module: Module) -> Self {
+        let function = |import: wasmtime::ImportType<'_>| match import.ty() {
+            ExternType::Func(ty) => Some(ty),
+            _ => None,
+        };
+        let functions = module.imports().map(function).collect();
+        Self { module, functions }
+    }
+}
+
 /// A module's machine code, with everything that was found out once for all its instances.
 pub(crate) struct Compiled {
-    engines: Arc<Engines>,
+    engines: Engines,
     /// The code as each size of stack's engine runs it; the first is always there.
-    modules: [OnceLock<Module>; StackSize::COUNT],
+    modules: [OnceLock<Loaded>; StackSize::COUNT],
     pub prepared: PreparedModule,
     /// In the order that the engine numbers imports.
     pub imports: Vec<Slot>,
@@ -78,16 +96,16 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// # Safety
     /// `code` was made by this version of Wasmtime on this kind of processor, for `prepared`.
-    pub unsafe fn new(engines: &Arc<Engines>, prepared: PreparedModule, code: &[u8]) -> Result<Self, EngineFault> {
+    pub unsafe fn new(engines: Engines, prepared: PreparedModule, code: &[u8]) -> Result<Self, EngineFault> {
         let engine = engines.running(prepared.mode(), StackSize::default())?;
         // SAFETY: the caller's promise.
         let module = unsafe { Module::deserialize(&engine, code) }.map_err(|e| EngineFault::new(DOING, e))?;
         let imports =
             slots(&module, prepared.imports()).ok_or_else(|| EngineFault::new(DOING, "the engine sees other imports"))?;
         let modules = [const { OnceLock::new() }; StackSize::COUNT];
-        let _ = modules[0].set(module);
+        let _ = modules[0].set(Loaded::new(module));
         Ok(Self {
-            engines: engines.clone(),
+            engines,
             modules,
             imports,
             heaviest: prepared.function_plans().iter().map(|p| p.stack_weight).max().unwrap_or(0),
@@ -98,16 +116,16 @@ impl Compiled {
     }
 
     /// The code for guests with machine stacks of `size`.
-    pub fn module(&self, size: StackSize) -> Result<&Module, EngineFault> {
+    pub fn loaded(&self, size: StackSize) -> Result<&Loaded, EngineFault> {
         let known = &self.modules[size.index()];
-        if let Some(module) = known.get() {
-            return Ok(module);
+        if let Some(loaded) = known.get() {
+            return Ok(loaded);
         }
         let code = self.serialize()?;
         let engine = self.engines.running(self.prepared.mode(), size)?;
         // SAFETY: Wasmtime just wrote these bytes; engines differ in the size of stacks only.
         let module = unsafe { Module::deserialize(&engine, code) }.map_err(|e| EngineFault::new(DOING, e))?;
-        Ok(known.get_or_init(|| module))
+        Ok(known.get_or_init(|| Loaded::new(module)))
     }
 
     /// Whether the guest itself exports something as `name`.
@@ -116,7 +134,8 @@ impl Compiled {
     }
 
     fn first(&self) -> Result<&Module, EngineFault> {
-        self.modules[0].get().ok_or_else(|| EngineFault::new(DOING, "there is none"))
+        let first = self.modules[0].get().map(|loaded| &loaded.module);
+        first.ok_or_else(|| EngineFault::new(DOING, "there is none"))
     }
 
     fn serialize(&self) -> Result<Vec<u8>, EngineFault> {
@@ -126,7 +145,7 @@ impl Compiled {
     /// Whether `module` is this code.
     pub fn is(&self, module: &Module) -> bool {
         let start = module.image_range().start;
-        self.modules.iter().filter_map(OnceLock::get).any(|own| own.image_range().start == start)
+        self.modules.iter().filter_map(OnceLock::get).any(|own| own.module.image_range().start == start)
     }
 }
 

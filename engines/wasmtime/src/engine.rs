@@ -22,7 +22,7 @@ const WORTH_THREADS: usize = 64 << 10;
 /// Wasmtime, with Cranelift.
 pub struct WasmtimeEngine {
     descriptor: EngineDescriptor,
-    engines: Arc<Engines>,
+    engines: Engines,
 }
 
 impl fmt::Debug for WasmtimeEngine {
@@ -67,7 +67,7 @@ impl WasmtimeEngine {
             licence: "Apache-2.0 WITH LLVM-exception",
             capabilities,
         };
-        Self { descriptor, engines: Arc::new(Engines::new(bytes)) }
+        Self { descriptor, engines: Engines { memory_reservation: bytes } }
     }
 
     fn supported(&self, module: &PreparedModule) -> Result<(), CompileError> {
@@ -103,7 +103,7 @@ impl Engine for WasmtimeEngine {
             let compiler = self.engines.compiling(module, module.bytes().len() >= WORTH_THREADS)?;
             let code = compiler.precompile_module(module.bytes()).map_err(|e| EngineFault::new(DOING, e))?;
             // SAFETY: these are the bytes that Wasmtime itself just made.
-            unsafe { Compiled::new(&self.engines, module.clone(), &code) }
+            unsafe { Compiled::new(self.engines, module.clone(), &code) }
         })?;
         Ok(Arc::new(WasmtimeModule(Arc::new(compiled))))
     }
@@ -115,12 +115,12 @@ impl Engine for WasmtimeEngine {
             let Some(code) = artefact::open(&header, artefact.payload()) else { return Ok(None) };
             // SAFETY: the artefact was authenticated as a whole, so these bytes are what this adapter once got
             // from the same version of Wasmtime, for the same module and processor.
-            unsafe { Compiled::new(&self.engines, module.clone(), code) }.map(Some)
+            unsafe { Compiled::new(self.engines, module.clone(), code) }.map(Some)
         })?;
         Ok(Arc::new(WasmtimeModule(Arc::new(compiled.ok_or(LoadError::Foreign)?))))
     }
 
     fn store(&self, limits: &StoreLimits, state: HostState) -> Result<Box<dyn Store>, EngineFault> {
-        guarded("making a store", || Ok(Box::new(WasmtimeStore::new(&self.engines, limits, state)?) as Box<dyn Store>))
+        guarded("making a store", || Ok(Box::new(WasmtimeStore::new(self.engines, limits, state)?) as Box<dyn Store>))
     }
 }

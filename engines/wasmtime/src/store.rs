@@ -13,15 +13,15 @@ use cofferdam_engine::{
     PreparedModule, Stop, Store, StoreContext, StoreId, StoreLimits, TableHandle, TableType, Usage, Value,
 };
 use cofferdam_prepare::names;
-use wasmtime::{Func, Global, Instance, Memory, StoreContextMut, Table, Val};
+use wasmtime::{Func, Global, Instance, Memory, Mutability, StoreContextMut, Table, Val};
 
 use crate::accounting::Accounting;
 use crate::compiled::{Compiled, WasmtimeModule};
 use crate::engine::guarded;
 use crate::engines::Engines;
 use crate::stacks::{StackSize, WayBack};
-use crate::types;
 use crate::values::{Externals, Functions};
+use crate::{host, types};
 
 /// What Wasmtime keeps with its store for us: everything that a running guest reaches.
 pub(crate) struct Data {
@@ -36,7 +36,7 @@ pub(crate) struct Data {
     pub way: WayBack,
     /// Whether Wasmtime counts operators itself.
     pub native: bool,
-    /// The fuel counter, an `i64` global that all modules of the store import. Made with the first instance.
+    /// The fuel counter, an `i64` global that all modules of the store import.
     fuel: Option<Global>,
 }
 
@@ -98,6 +98,18 @@ struct Meters {
     stack: Global,
 }
 
+impl Meters {
+    fn make(store: &mut wasmtime::Store<Data>) -> Result<Self, EngineFault> {
+        let fault = |e| EngineFault::new("making a store's counters", e);
+        let ty = types::func_type(store.engine(), &host::tick_type());
+        let counter = |of| wasmtime::GlobalType::new(of, Mutability::Var);
+        let fuel = Global::new(&mut *store, counter(wasmtime::ValType::I64), Val::I64(0)).map_err(fault)?;
+        let stack = Global::new(&mut *store, counter(wasmtime::ValType::I32), Val::I32(0)).map_err(fault)?;
+        store.data_mut().fuel = Some(fuel);
+        Ok(Self { tick: host::tick(store, ty), fuel, stack })
+    }
+}
+
 struct Linked {
     vm: Instance,
     module: Arc<Compiled>,
@@ -107,13 +119,13 @@ struct Linked {
 
 pub(crate) struct WasmtimeStore {
     id: StoreId,
-    engines: Arc<Engines>,
+    engines: Engines,
     inner: wasmtime::Store<Data>,
     /// How the first module counts fuel; the counters mean different things in different modes.
     mode: Option<FuelMode>,
     /// The size of machine stack that the inner store's engine is for.
     stack: StackSize,
-    meters: Option<Meters>,
+    meters: Meters,
     instances: Vec<Linked>,
     memories: Vec<Memory>,
     tables: Vec<Table>,
@@ -124,19 +136,20 @@ pub(crate) struct WasmtimeStore {
 }
 
 impl WasmtimeStore {
-    pub fn new(engines: &Arc<Engines>, limits: &StoreLimits, state: HostState) -> Result<Self, EngineFault> {
+    pub fn new(engines: Engines, limits: &StoreLimits, state: HostState) -> Result<Self, EngineFault> {
         let id = StoreId::fresh();
         let stack = StackSize::for_units(limits.stack_units, 0);
         let engine = engines.running(FuelMode::Portable, stack)?;
         let mut inner = wasmtime::Store::new(&engine, Data::new(id, limits, state));
         inner.limiter(|data| &mut data.held);
+        let meters = Meters::make(&mut inner)?;
         Ok(Self {
             id,
-            engines: engines.clone(),
+            engines,
             inner,
             mode: None,
             stack,
-            meters: None,
+            meters,
             instances: Vec::new(),
             memories: Vec::new(),
             tables: Vec::new(),

@@ -6,7 +6,7 @@ use std::mem;
 use cofferdam_engine::{EngineFault, FuelMode, HostState, StoreLimits, TableHandle, Value};
 use wasmtime::Memory;
 
-use super::{Data, WasmtimeStore};
+use super::{Data, Meters, WasmtimeStore};
 use crate::stacks::StackSize;
 use crate::{host, types};
 
@@ -29,7 +29,10 @@ impl WasmtimeStore {
             let limits: StoreLimits = self.inner.data().context.limits.clone();
             let mut inner = wasmtime::Store::new(&engine, Data::new(self.id, &limits, empty));
             inner.limiter(|data| &mut data.held);
+            self.meters = Meters::make(&mut inner)?;
+            let fuel = inner.data().fuel;
             mem::swap(inner.data_mut(), self.inner.data_mut());
+            inner.data_mut().fuel = fuel;
             self.inner = inner;
             self.stack = stack;
             self.make_again(kept)?;

@@ -101,11 +101,8 @@ impl WasmtimeStore {
         let first = context.meter.begin(budget);
         let all = context.meter.left(first);
         let units = i32::try_from(context.limits.stack_units).unwrap_or(i32::MAX);
-        // Without an instance there are no counters, and nothing but host functions to call.
-        if let Some(meters) = self.meters {
-            let set = meters.stack.set(&mut self.inner, Val::I32(units));
-            set.map_err(|e| EngineFault::new(DOING, e))?;
-        }
+        let set = self.meters.stack.set(&mut self.inner, Val::I32(units));
+        set.map_err(|e| EngineFault::new(DOING, e))?;
         if !native {
             Data::set_counter(&mut self.inner.as_context_mut(), first);
             return Ok(None);

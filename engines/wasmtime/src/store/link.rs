@@ -6,9 +6,9 @@ use cofferdam_engine::{
     EngineFault, Extern, ExternType, FuelMode, GlobalType, HostFunc, Import, ImportType, Imports, InstanceId,
     InstantiateError, MemoryType, TableType, Trap as GuestTrap, ValType,
 };
-use wasmtime::{Global, Instance, Mutability, Trap, Val};
+use wasmtime::{Instance, Trap};
 
-use super::{Linked, Meters, WasmtimeStore};
+use super::{Linked, WasmtimeStore};
 use crate::compiled::{Compiled, Needs, Slot};
 use crate::engine::guarded;
 use crate::stacks::StackSize;
@@ -133,39 +133,23 @@ impl WasmtimeStore {
         Ok(())
     }
 
-    /// The tick and the counters, made with the first instance.
-    fn meters(&mut self) -> Result<Meters, EngineFault> {
-        if let Some(made) = self.meters {
-            return Ok(made);
-        }
-        let fault = |e| EngineFault::new(DOING, e);
-        let ty = types::func_type(self.inner.engine(), &host::tick_type());
-        let counter = |of| wasmtime::GlobalType::new(of, Mutability::Var);
-        let fuel = Global::new(&mut self.inner, counter(wasmtime::ValType::I64), Val::I64(0)).map_err(fault)?;
-        let stack = Global::new(&mut self.inner, counter(wasmtime::ValType::I32), Val::I32(0)).map_err(fault)?;
-        let made = Meters { tick: host::tick(&mut self.inner, ty), fuel, stack };
-        self.inner.data_mut().fuel = Some(fuel);
-        self.meters = Some(made);
-        Ok(made)
-    }
-
     fn make(&mut self, module: &Arc<Compiled>, found: Vec<Option<Found>>) -> Result<Instance, InstantiateError> {
         let fault = |e: wasmtime::Error| EngineFault::new(DOING, e);
-        let meters = self.meters()?;
-        let code = module.module(self.stack)?;
+        let meters = self.meters;
+        let code = module.loaded(self.stack)?;
         let place = self.inner.data().memories.len();
         let mut externs: Vec<wasmtime::Extern> = Vec::with_capacity(found.len());
-        for ((slot, found), import) in module.imports.iter().zip(found).zip(code.imports()) {
+        for ((slot, found), ty) in module.imports.iter().zip(found).zip(&code.functions) {
             externs.push(match (slot, found) {
                 (Slot::Tick, _) => meters.tick.into(),
                 (Slot::Fuel, _) => meters.fuel.into(),
                 (Slot::Stack, _) => meters.stack.into(),
                 (Slot::Guest(_), Some(Found::Other(other))) => other,
                 (Slot::Guest(_), Some(Found::Host(func))) => {
-                    let wasmtime::ExternType::Func(ty) = import.ty() else {
+                    let Some(ty) = ty else {
                         return Err(EngineFault::new(DOING, "a function import is something else").into());
                     };
-                    host::function(&mut self.inner, func, ty, Some(place)).into()
+                    host::function(&mut self.inner, func, ty.clone(), Some(place)).into()
                 }
                 (Slot::Guest(_), None) => return Err(EngineFault::new(DOING, "an import was lost").into()),
             });
@@ -178,7 +162,7 @@ impl WasmtimeStore {
         let before = self.inner.data().held.clone();
         // Its host functions find their memory at this place.
         self.inner.data_mut().memories.push(None);
-        let vm = match Instance::new(&mut self.inner, code, &externs) {
+        let vm = match Instance::new(&mut self.inner, &code.module, &externs) {
             Ok(vm) => vm,
             Err(error) => return Err(self.failed(&error, &before)),
         };

@@ -92,10 +92,8 @@ fn foreign_artefacts_are_named_as_such() {
 fn proposals_it_lacks_are_refused_by_name() {
     let all: FeatureSet = Proposal::ALL.iter().copied().collect();
     let cases = [
-        ("(module (func $f (return_call $f)))", Proposal::TailCalls),
-        ("(module (memory i64 1))", Proposal::Memory64),
         ("(module (tag) (func (throw 0)))", Proposal::Exceptions),
-        ("(module (memory 1 (pagesize 1)))", Proposal::CustomPageSizes),
+        ("(module (type $t (func)) (func (param (ref $t)) (call_ref $t (local.get 0))))", Proposal::FunctionReferences),
     ];
     for (wat, proposal) in cases {
         for mode in MODES {
@@ -148,6 +146,21 @@ fn proposals_it_has_really_run() {
             Proposal::MultiMemory,
             r#"(module (memory 1) (memory $b 1) (func (export "run") (result i32) (i32.store $b (i32.const 0) (i32.const 8)) (memory.copy 0 $b (i32.const 4) (i32.const 0) (i32.const 4)) (i32.load (i32.const 4))))"#,
             8,
+        ),
+        (
+            Proposal::TailCalls,
+            r#"(module (func $f (param i32 i32) (result i32) (if (i32.eqz (local.get 0)) (then (return (local.get 1)))) (return_call $f (i32.sub (local.get 0) (i32.const 1)) (i32.add (local.get 1) (i32.const 2)))) (func (export "run") (result i32) (call $f (i32.const 100000) (i32.const 1))))"#,
+            200_001,
+        ),
+        (
+            Proposal::Memory64,
+            r#"(module (memory i64 1) (func (export "run") (result i32) (memory.fill (i64.const 5) (i32.const 3) (i64.const 9)) (i32.load8_u (i64.const 13))))"#,
+            3,
+        ),
+        (
+            Proposal::CustomPageSizes,
+            r#"(module (memory 7 (pagesize 1)) (func (export "run") (result i32) (drop (memory.grow (i32.const 3))) (i32.store8 (i32.const 9) (i32.const 6)) (i32.add (memory.size) (i32.load8_u (i32.const 9)))))"#,
+            16,
         ),
         (
             Proposal::WideArithmetic,

@@ -92,38 +92,71 @@ const PROGRAMS: &[(&str, &str, &[i32])] = &[
     ),
 ];
 
+/// What portable fuel says of [`PROGRAMS`], in order: the same numbers on every engine.
+const PORTABLE: [u64; 8] = [0; 8];
+
 #[test]
-fn both_modes_agree_on_completed_runs_and_repeat() {
-    for (name, wat, args) in PROGRAMS {
-        let mut ends = Vec::new();
-        for mode in MODES {
-            for _ in 0..2 {
+fn runs_repeat_and_portable_numbers_are_the_known_ones() {
+    for ((name, wat, args), known) in PROGRAMS.iter().zip(PORTABLE) {
+        let [portable, native] = MODES.map(|mode| {
+            let ends = [(); 2].map(|()| {
                 let mut guest = Guest::new(wat, mode);
                 let results = guest.call("run", &i32s(args)).unwrap_or_else(|e| panic!("{name}, {mode}: {e}"));
-                ends.push((results, guest.consumed));
-            }
-        }
-        assert!(ends.windows(2).all(|two| two[0] == two[1]), "{name}: {ends:?}");
-        assert!(ends[0].1 > 0, "{name}");
+                (results, guest.consumed)
+            });
+            assert_eq!(ends[0], ends[1], "{name}, {mode}");
+            let [end, _] = ends;
+            end
+        });
+        assert_eq!(portable.0, native.0, "{name}");
+        assert_eq!(portable.1, known, "{name}");
+        // Wasmtime also counts the operators that keep the stack budget and charge for lengths.
+        assert!(native.1 > portable.1, "{name}: {} and {}", native.1, portable.1);
     }
 }
 
 #[test]
 fn host_calls_cost_the_same_in_both_modes() {
     let wat = r#"(module (import "h" "f" (func $f (param i32) (result i32)))
+        (func (export "none") (param i32) (result i32) (i32.const 8))
         (func (export "run") (param i32) (result i32) (i32.add (call $f (local.get 0)) (call $f (i32.const 1)))))"#;
-    let consumed = MODES.map(|mode| {
-        let add_one = HostFunc::new(ty(&[ValType::I32], &[ValType::I32]), |caller, args, results| {
-            caller.charge(7)?;
-            results[0] = Value::I32(args[0].i32().unwrap_or(0) + 1);
+    let [portable, native] = MODES.map(|mode| {
+        [0, 7].map(|price| {
+            let add_one = HostFunc::new(ty(&[ValType::I32], &[ValType::I32]), move |caller, args, results| {
+                caller.charge(price)?;
+                results[0] = Value::I32(args[0].i32().unwrap_or(0) + 1);
+                Ok(())
+            });
+            let mut guest = Guest::with(wat, mode, Default::default(), &host([("f", add_one)]));
+            assert_eq!(guest.call("run", &i32s(&[5])).expect("it returns"), i32s(&[8]));
+            guest.consumed
+        })
+    });
+    assert_eq!((portable[1] - portable[0], native[1] - native[0]), (14, 14));
+    // Two calls at the list's price of a host call, and more for the operators around them.
+    assert!(native[0] >= portable[0] && portable[0] > 80, "{portable:?} {native:?}");
+}
+
+#[test]
+fn a_native_call_pays_large_host_charges_from_the_whole_budget() {
+    let wat = r#"(module (import "h" "f" (func $f)) (func (export "run") (call $f) (call $f) (call $f)))"#;
+    for mode in MODES {
+        let dear = HostFunc::new(ty(&[], &[]), |caller, _, _| {
+            let before = caller.fuel_left();
+            caller.charge(100_000)?;
+            assert_eq!(caller.fuel_left(), before - 100_000);
             Ok(())
         });
-        let mut guest = Guest::with(wat, mode, Default::default(), &host([("f", add_one)]));
-        assert_eq!(guest.call("run", &i32s(&[5])).expect("it returns"), i32s(&[8]));
-        guest.consumed
-    });
-    assert_eq!(consumed[0], consumed[1]);
-    assert!(consumed[0] > 14);
+        let mut guest = Guest::with(wat, mode, Default::default(), &host([("f", dear)]));
+        guest.call("run", &[]).expect("there is plenty");
+        let needed = guest.consumed;
+        assert!((300_000..301_000).contains(&needed), "{mode}: {needed}");
+        guest.fueled("run", &[], needed).expect("exactly enough");
+        let stop = guest.fueled("run", &[], needed - 1).expect_err("one too few");
+        assert!(matches!(stop, Stop::Limit { limit: Limit::Fuel, .. }), "{mode}: {stop}");
+        guest.fueled("run", &[], 250_000).expect_err("the third call cannot be paid");
+        assert_eq!(guest.consumed, 250_000, "{mode}");
+    }
 }
 
 #[test]

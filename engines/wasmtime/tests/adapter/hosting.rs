@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    AccessError, FuelMode, HostError, HostFunc, Imports, InstantiateError, Limit, Stop, StoreLimits, TrapKind, ValType,
+    FuelMode, HostError, HostFunc, Imports, InstantiateError, Limit, Stop, StoreLimits, TrapKind, ValType,
     Value,
 };
 
@@ -228,6 +228,13 @@ fn a_host_function_as_a_value_can_be_called_by_the_guest() {
     guest.store.table_set(table, 1, Value::FuncRef(Some(double))).expect("it fits");
     assert_eq!(guest.store.table_get(table, 1), Ok(Value::FuncRef(Some(double))));
     assert_eq!(guest.call("run", &i32s(&[21])).expect("it returns"), i32s(&[42]));
-    let odd = HostFunc::new(ty(&[ValType::F32; 3], &[ValType::V128]), |_, _, _| Ok(()));
-    assert_eq!(guest.store.new_func(Arc::new(odd)), Err(AccessError::Unsupported));
+    let odd = HostFunc::new(ty(&[ValType::F32; 3], &[ValType::V128]), |_, _, results| {
+        results[0] = Value::V128(9);
+        Ok(())
+    });
+    let odd = guest.store.new_func(Arc::new(odd)).expect("any signature will do");
+    let mut results = [Value::V128(0)];
+    let mut budget = cofferdam_engine::CallBudget::of_fuel(100);
+    guest.store.call(odd, &[Value::F32(0); 3], &mut results, &mut budget).expect("it returns");
+    assert_eq!((results, budget.consumed), ([Value::V128(9)], 40));
 }

@@ -4,6 +4,7 @@ mod bulk;
 mod caps;
 mod common;
 mod engine;
+mod equality;
 mod fuel;
 mod hosting;
 mod linking;

@@ -16,14 +16,14 @@ const FUEL: u64 = 100_000;
 /// How one call ended, as far as both modes must agree.
 #[derive(Debug, PartialEq)]
 enum Ended {
-    Completed(Vec<Value>, u64),
+    Completed(Vec<Value>),
     Trapped(TrapKind),
     Stack,
-    /// Where fuel runs out differs between modes, and so does what happens shortly before.
+    /// Where fuel runs out differs between modes.
     OutOfFuel,
 }
 
-fn random_module(seed: u64) -> Option<Vec<u8>> {
+pub fn random_module(seed: u64) -> Option<Vec<u8>> {
     let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut next = || {
         state ^= state << 13;
@@ -68,7 +68,7 @@ fn call(store: &mut dyn Store, func: FuncHandle) -> Ended {
         Ok(()) => {
             // A handle says of which store it is.
             results.retain(|r| !matches!(r, Value::FuncRef(Some(_))));
-            Ended::Completed(results, budget.consumed)
+            Ended::Completed(results)
         }
         Err(Stop::Trap(trap)) => Ended::Trapped(trap.kind),
         Err(Stop::Limit { limit: Limit::Fuel, .. }) => Ended::OutOfFuel,
