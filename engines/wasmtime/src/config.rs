@@ -70,15 +70,16 @@ fn switch(proposal: Proposal) -> Option<WasmFeatures> {
     })
 }
 
+/// All switches that `features` turn on.
+fn switches(features: FeatureSet) -> WasmFeatures {
+    features.iter().filter_map(switch).collect()
+}
+
 /// Wasmtime's settings for `settings`: every proposal that is not in the set is off.
 pub(crate) fn config(settings: &Settings) -> Config {
     let mut config = Config::new();
     config.wasm_features(WasmFeatures::all(), false);
-    for proposal in settings.features.iter() {
-        if let Some(switch) = switch(proposal) {
-            config.wasm_features(switch, true);
-        }
-    }
+    config.wasm_features(switches(settings.features), true);
     let native = settings.mode == FuelMode::Native;
     config.consume_fuel(native);
     config.epoch_interruption(native);
@@ -109,6 +110,8 @@ pub(crate) fn config(settings: &Settings) -> Config {
     config.native_unwind_info(false);
 
     config.max_wasm_stack(settings.stack.bytes());
+    // No guest runs asynchronously; this must only not be less.
+    config.async_stack_size(settings.stack.bytes());
     config.memory_reservation(settings.memory_reservation);
     config.memory_reservation_for_growth(settings.memory_reservation);
     config.memory_guard_size(MEMORY_GUARD);
@@ -123,17 +126,6 @@ pub(crate) fn config(settings: &Settings) -> Config {
 mod tests {
     use super::*;
 
-    fn settings(features: FeatureSet) -> Settings {
-        Settings {
-            features,
-            canonical_nans: true,
-            mode: FuelMode::Portable,
-            stack: StackSize::default(),
-            threads: false,
-            memory_reservation: MEMORY_RESERVATION,
-        }
-    }
-
     #[test]
     fn every_proposal_has_a_switch_of_its_own() {
         let mut seen = WasmFeatures::empty();
@@ -147,10 +139,28 @@ mod tests {
     #[test]
     fn exactly_the_features_asked_for_are_on() {
         for proposal in FEATURES.iter() {
-            let got = config(&settings(FEATURES.without(proposal))).get_wasm_features();
+            let got = switches(FEATURES.without(proposal));
             for other in Proposal::ALL {
                 let on = switch(*other).is_some_and(|switch| got.intersects(switch));
                 assert_eq!(on, FEATURES.has(*other) && *other != proposal, "{other} without {proposal}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_makes_an_engine() {
+        for features in [FeatureSet::NONE, FeatureSet::MVP, FeatureSet::STRICT, FeatureSet::STANDARD, FEATURES] {
+            for mode in [FuelMode::Portable, FuelMode::Native] {
+                let settings = Settings {
+                    features,
+                    canonical_nans: true,
+                    mode,
+                    stack: StackSize::default(),
+                    threads: false,
+                    memory_reservation: MEMORY_RESERVATION,
+                };
+                let engine = wasmtime::Engine::new(&config(&settings));
+                engine.unwrap_or_else(|e| panic!("{features:?}, {mode}: {e}"));
             }
         }
     }

@@ -68,7 +68,7 @@ impl Pots {
 
     /// Fuel left in both. Negative when more was charged than there was.
     pub fn left(self) -> i64 {
-        let operators = i64::try_from(self.operators).unwrap_or(i64::MAX).saturating_sub(1);
+        let operators = i64::try_from(self.operators.saturating_sub(1)).unwrap_or(i64::MAX);
         operators.saturating_add(self.counter - CREDIT)
     }
 }
@@ -154,6 +154,8 @@ mod tests {
             assert_eq!(pots.left(), left, "{left} {need}");
             assert!(pots.counter >= need);
         }
+        let empty = Pots { operators: 0, counter: CREDIT };
+        assert_eq!(empty.left(), 0, "Wasmtime may take the one more");
         let spent = Pots { operators: 1, counter: CREDIT - 7 };
         assert_eq!(spent.left(), -7);
     }

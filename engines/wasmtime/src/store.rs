@@ -84,6 +84,11 @@ impl Code {
         }
     }
 
+    /// Whether any module was linked yet, with or without success.
+    fn holds_any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// What `module` was compiled from.
     pub fn prepared(&self, module: &wasmtime::Module) -> Option<&PreparedModule> {
         self.0.iter().find(|known| known.is(module)).map(|known| &known.prepared)

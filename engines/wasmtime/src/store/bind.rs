@@ -37,8 +37,8 @@ impl WasmtimeStore {
             self.stack = stack;
             self.make_again(kept)?;
         }
+        self.inner.data_mut().native = mode == FuelMode::Native;
         if mode == FuelMode::Native {
-            self.inner.data_mut().native = true;
             self.inner.epoch_deadline_callback(host::epoch);
         }
         self.mode = Some(mode);

