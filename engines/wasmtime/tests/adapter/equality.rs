@@ -76,7 +76,16 @@ fn run(engine: &dyn Engine, features: FeatureSet, bytes: &[u8], budgets: &[u64])
         let mut budget = CallBudget::of_fuel(budgets[at % budgets.len()]);
         let ended = match store.call(func, &args, &mut results, &mut budget) {
             Ok(()) => Ended::Completed(results.into_iter().filter_map(comparable).collect()),
-            Err(Stop::Trap(trap)) => Ended::Trapped(trap.kind, trap.frames),
+            Err(Stop::Trap(mut trap)) => {
+                // Wasmer may name the operator that uses what was loaded: Cranelift joins a load with its use, and
+                // without a bounds check in front the joined instruction is the one that traps.
+                if trap.kind == TrapKind::MemoryOutOfBounds
+                    && let Some(innermost) = trap.frames.first_mut()
+                {
+                    innermost.offset = None;
+                }
+                Ended::Trapped(trap.kind, trap.frames)
+            }
             Err(Stop::Limit { limit, frames }) => Ended::Limited(limit, frames),
             Err(other) => panic!("{other}"),
         };

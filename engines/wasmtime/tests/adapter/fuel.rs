@@ -93,7 +93,7 @@ const PROGRAMS: &[(&str, &str, &[i32])] = &[
 ];
 
 /// What portable fuel says of [`PROGRAMS`], in order: the same numbers on every engine.
-const PORTABLE: [u64; 8] = [0; 8];
+const PORTABLE: [u64; 8] = [4, 9_002, 4_646, 866, 160, 12_772, 18, 16];
 
 #[test]
 fn runs_repeat_and_portable_numbers_are_the_known_ones() {
@@ -198,7 +198,8 @@ fn a_deadline_ends_endless_loops_and_the_next_call_works() {
             budget.timeout = Some(Duration::from_millis(20));
             let stop = guest.call_with(name, &[], &mut budget).expect_err("it never returns");
             assert!(matches!(stop, Stop::Limit { limit: Limit::Deadline, .. }), "{mode}, {name}: {stop}");
-            assert!(budget.consumed > 0);
+            // Wasmtime writes its count back at calls only, which an empty loop never makes.
+            assert!(budget.consumed > 0 || (mode, name) == (FuelMode::Native, "loop"));
             assert_eq!(guest.call("one", &[]).expect("it returns"), i32s(&[1]));
         }
     }
