@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cofferdam_engine::{EngineFault, FuelMode, PreparedModule};
 use parking_lot::Mutex;
@@ -19,6 +20,9 @@ use crate::stacks::StackSize;
 /// Every engine that was needed so far. Policies decide how many there are, never guests.
 static MADE: LazyLock<Mutex<HashMap<Settings, Engine>>> = LazyLock::new(Mutex::default);
 
+/// Whether the last store came to hold native modules: the next one will most likely too.
+static LAST_NATIVE: AtomicBool = AtomicBool::new(false);
+
 /// Engines that differ in what their modules and stores ask for only.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Engines {
@@ -27,6 +31,16 @@ pub(crate) struct Engines {
 }
 
 impl Engines {
+    /// How the next store's modules will most likely count fuel. Only its speed depends on this.
+    pub fn likely_mode(self) -> FuelMode {
+        if LAST_NATIVE.load(Ordering::Relaxed) { FuelMode::Native } else { FuelMode::Portable }
+    }
+
+    /// A store came to hold modules of this mode.
+    pub fn was(self, mode: FuelMode) {
+        LAST_NATIVE.store(mode == FuelMode::Native, Ordering::Relaxed);
+    }
+
     /// The engine that runs modules which count fuel by `mode`, on machine stacks of `stack`.
     pub fn running(self, mode: FuelMode, stack: StackSize) -> Result<Engine, EngineFault> {
         with(Settings {

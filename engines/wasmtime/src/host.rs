@@ -1,7 +1,6 @@
 //! Host functions and the tick, as compiled code calls them.
 //!
-//! A host function runs on its thread's own stack, not on the guest's, and nothing of it unwinds into
-//! Wasmtime: what ends a call travels as an error.
+//! Nothing of a host function unwinds into Wasmtime: what ends a call travels as an error.
 
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,8 +17,9 @@ use crate::values;
 
 type Slots = [MaybeUninit<ValRaw>];
 
-/// Arguments and results that need no allocation.
-const FEW: usize = 12;
+/// Arguments and results of most host functions, and how many more need no allocation either.
+const FEW: usize = 5;
+const SOME: usize = 16;
 
 /// Makes `func` callable in `store` by instance number `instance`, which is where it finds its memory. `ty` is
 /// its type as Wasmtime knows it.
@@ -56,17 +56,17 @@ fn tick_now(store: &mut StoreContextMut<'_, Data>, need: i64) -> Result<(), Host
         return Err(HostError::Limit(Limit::Stack));
     }
     let mut fuel = Fuel::load(store);
-    let Data { context, way, .. } = store.data_mut();
+    let meter = &mut store.data_mut().context.meter;
     let counter = fuel.counter;
-    fuel.counter = looked(way.host_stack(|| catch_unwind(AssertUnwindSafe(|| context.meter.tick(counter, need)))))?;
+    fuel.counter = looked(catch_unwind(AssertUnwindSafe(|| meter.tick(counter, need))))?;
     fuel.store(store, need);
     Ok(())
 }
 
 /// What happens each time that the epochs of native fuel move on.
 pub(crate) fn epoch(mut store: StoreContextMut<'_, Data>) -> wasmtime::Result<UpdateDeadline> {
-    let Data { context, way, .. } = store.data_mut();
-    let turn = way.host_stack(|| catch_unwind(AssertUnwindSafe(|| context.meter.give_turn())));
+    let meter = &mut store.data_mut().context.meter;
+    let turn = catch_unwind(AssertUnwindSafe(|| meter.give_turn()));
     looked(turn).map(|()| UpdateDeadline::Continue(1)).map_err(|why| HostStop(why).into())
 }
 
@@ -120,37 +120,49 @@ fn enter(
     instance: Option<usize>,
     slots: &mut Slots,
 ) -> wasmtime::Result<()> {
+    let store = &mut caller.as_context_mut();
     let ty = func.ty();
-    let (count, results_count) = (ty.params().len(), ty.results().len());
-    let mut few = [Value::I32(0); FEW];
-    let mut many = Vec::new();
-    let all = if count + results_count <= FEW {
-        &mut few[..count + results_count]
-    } else {
-        many.resize(count + results_count, Value::I32(0));
-        &mut many[..]
-    };
-    let (params, results) = all.split_at_mut(count);
-    for ((param, ty), slot) in params.iter_mut().zip(ty.params()).zip(slots.iter()) {
+    match ty.params().len() + ty.results().len() {
+        ..=FEW => enter_with(store, func, instance, slots, &mut [Value::I32(0); FEW]),
+        ..=SOME => enter_with(store, func, instance, slots, &mut [Value::I32(0); SOME]),
+        all => enter_with(store, func, instance, slots, &mut vec![Value::I32(0); all]),
+    }
+}
+
+/// The same with room for arguments and results.
+#[inline(always)]
+fn enter_with(
+    store: &mut StoreContextMut<'_, Data>,
+    func: &HostFunc,
+    instance: Option<usize>,
+    slots: &mut Slots,
+    room: &mut [Value],
+) -> wasmtime::Result<()> {
+    let (params_ty, results_ty) = (func.ty().params(), func.ty().results());
+    let (params, results) = room.split_at_mut(params_ty.len());
+    let results = &mut results[..results_ty.len()];
+    for ((param, ty), slot) in params.iter_mut().zip(params_ty).zip(slots.iter()) {
         // SAFETY: compiled code wrote an argument of this type.
-        let value = unsafe { values::value_of(&mut caller, *ty, slot.assume_init_ref()) };
+        let value = unsafe { values::value_of(&mut *store, *ty, slot.assume_init_ref()) };
         *param = value.ok_or_else(|| failed("a reference has a type that cannot cross the border"))?;
     }
-    for (result, ty) in results.iter_mut().zip(ty.results()) {
+    for (result, ty) in results.iter_mut().zip(results_ty) {
         *result = Value::default_of(*ty);
     }
-    invoke(&mut caller.as_context_mut(), func, instance, params, results).map_err(HostStop)?;
+    invoke(store, func, instance, params, results).map_err(HostStop)?;
     for (result, slot) in results.iter().zip(slots.iter_mut()) {
-        let raw = values::raw_of(&mut caller, *result);
+        let raw = values::raw_of(&mut *store, *result);
         slot.write(raw.ok_or_else(|| failed("a result belongs to another store"))?);
     }
     Ok(())
 }
 
+#[cold]
 fn failed(why: &str) -> wasmtime::Error {
     HostStop(HostError::failed(why)).into()
 }
 
+#[inline(always)]
 fn invoke(
     store: &mut StoreContextMut<'_, Data>,
     func: &HostFunc,
@@ -164,11 +176,8 @@ fn invoke(
         Some(memory) => memory.data_and_store_mut(&mut *store),
         None => (&mut [][..], store.data_mut()),
     };
-    let Data { context, way, .. } = data;
-    let counter = &mut fuel.counter;
-    let outcome = way.host_stack(|| {
-        catch_unwind(AssertUnwindSafe(|| func.invoke(&mut Caller::new(context, memory, counter), params, results)))
-    });
+    let mut seen = Caller::new(&mut data.context, memory, &mut fuel.counter);
+    let outcome = catch_unwind(AssertUnwindSafe(|| func.invoke(&mut seen, params, results)));
     fuel.store(store, 0);
     outcome.unwrap_or_else(|_| Err(HostError::failed("the host panicked around it")))?;
     let fits = Value::all_match(results, func.ty().results());

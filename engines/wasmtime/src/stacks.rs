@@ -2,21 +2,19 @@
 //!
 //! Wasmtime runs a guest on the stack of the thread that calls it, and a thread's stack is as large as
 //! whoever made the thread thought fit. Guests have stacks of their own here, as large as their budget asks
-//! for; host functions run on the thread's own, which the guest cannot use up.
+//! for, and beyond what the guest may use as much again for host functions as a thread of Rust's usually has.
 
-use std::convert::Infallible;
 use std::io;
-use std::mem;
-use std::ptr::NonNull;
 
+use corosensei::on_stack;
 use corosensei::stack::DefaultStack;
-use corosensei::{CoroutineResult, ScopedCoroutine, Yielder};
 use parking_lot::Mutex;
 
 /// Bytes of machine stack for each unit of the stack budget.
 const BYTES_PER_UNIT: u64 = 4;
-/// Machine stack beside the guest's own: trampolines, Wasmtime's library calls, the walk of a trap's frames.
-const MARGIN: usize = 256 << 10;
+/// Machine stack that only the host can use: host functions, Wasmtime's library calls, the walk of a trap's
+/// frames. As much as a thread of Rust's has by default.
+const HOST_BYTES: usize = 2 << 20;
 /// Stacks of one size that are kept for the next call.
 const KEPT: usize = 64;
 
@@ -61,7 +59,7 @@ impl Taken {
         let spare = SPARE[size.index()].lock().pop();
         let stack = match spare {
             Some(stack) => stack,
-            None => DefaultStack::new(size.bytes() + MARGIN)?,
+            None => DefaultStack::new(size.bytes() + HOST_BYTES)?,
         };
         Ok(Self { stack: Some(stack), size })
     }
@@ -77,58 +75,14 @@ impl Drop for Taken {
     }
 }
 
-/// The way from a guest's stack back to its thread's own.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct WayBack(Option<NonNull<Yielder<(), Infallible>>>);
-
-// SAFETY: there is a way back only while a call runs, and a call stays on its thread.
-unsafe impl Send for WayBack {}
-// SAFETY: only `&mut` access uses it.
-unsafe impl Sync for WayBack {}
-
-impl WayBack {
-    /// Runs `work` on the thread's own stack, if a guest runs, and else where it is.
-    pub fn host_stack<R>(&self, work: impl FnOnce() -> R) -> R {
-        /// Corosensei asks for `Send` so that nobody takes the way back twice; here the closure goes to the
-        /// same thread's stack, and what it may use holds no way back but this, which is then not used.
-        struct Carried<T>(T);
-        // SAFETY: as just said: it stays on its thread.
-        unsafe impl<T> Send for Carried<T> {}
-        match self.0 {
-            None => work(),
-            Some(yielder) => {
-                let carried = Carried(work);
-                // SAFETY: the yielder is on the guest's stack, which the running call keeps.
-                unsafe { yielder.as_ref() }.on_parent_stack(move || {
-                    let carried = carried;
-                    (carried.0)()
-                })
-            }
-        }
-    }
-}
-
-/// Runs `guest` on a machine stack of `size`; it gets the way back for as long as it runs.
+/// Runs `guest` on a machine stack of `size`.
 ///
 /// # Errors
 /// The machine has no room for such a stack.
-pub(crate) fn on_guest_stack<R>(size: StackSize, guest: impl FnOnce(WayBack) -> R) -> io::Result<R> {
+pub(crate) fn on_guest_stack<R>(size: StackSize, guest: impl FnOnce() -> R) -> io::Result<R> {
     let mut taken = Taken::new(size)?;
     let Some(stack) = taken.stack.as_mut() else { return Err(io::ErrorKind::OutOfMemory.into()) };
-    let coroutine = ScopedCoroutine::with_stack(stack, |yielder: &Yielder<(), Infallible>, ()| {
-        guest(WayBack(Some(NonNull::from(yielder))))
-    });
-    coroutine.scope(|mut running| match running.as_mut().resume(()) {
-        CoroutineResult::Return(result) => Ok(result),
-        CoroutineResult::Yield(never) => match never {},
-    })
-}
-
-impl WayBack {
-    /// Puts `way` here and returns what was there.
-    pub fn replace(&mut self, way: Self) -> Self {
-        mem::replace(self, way)
-    }
+    Ok(on_stack(stack, guest))
 }
 
 #[cfg(test)]
@@ -145,18 +99,20 @@ mod tests {
     }
 
     #[test]
-    fn work_moves_to_a_stack_of_its_own_and_back() {
-        let place = |_: &u8| {
+    fn work_moves_to_a_stack_of_its_own_with_room_for_the_host() {
+        #[inline(never)]
+        fn deep(left: usize) -> usize {
+            let page = std::hint::black_box([left; 512]);
+            if left == 0 { page[0] } else { deep(left - 1) + page[511] - left + 1 }
+        }
+        let place = || {
             let here = 0u8;
-            std::hint::black_box(&here) as *const u8 as usize
+            std::ptr::from_ref(std::hint::black_box(&here)) as usize
         };
-        let outside = place(&0);
-        let (inside, back) = on_guest_stack(StackSize::default(), |way| {
-            let inside = place(&0);
-            (inside, way.host_stack(|| place(&0)))
-        })
-        .expect("there is room for a stack");
-        assert!(outside.abs_diff(back) < 1 << 20, "the thread's own stack");
+        let outside = place();
+        let (inside, deep) =
+            on_guest_stack(StackSize::default(), || (place(), deep(1000))).expect("there is room for a stack");
         assert!(outside.abs_diff(inside) > 1 << 20, "another stack");
+        assert_eq!(deep, 1000, "4 MiB are there");
     }
 }

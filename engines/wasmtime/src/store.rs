@@ -19,7 +19,7 @@ use crate::accounting::Accounting;
 use crate::compiled::{Compiled, WasmtimeModule};
 use crate::engine::guarded;
 use crate::engines::Engines;
-use crate::stacks::{StackSize, WayBack};
+use crate::stacks::StackSize;
 use crate::values::{Externals, Functions};
 use crate::{host, types};
 
@@ -32,8 +32,6 @@ pub(crate) struct Data {
     pub externals: Externals,
     /// For each instance, its exported memory called `memory`.
     pub memories: Vec<Option<Memory>>,
-    /// From the guest's machine stack, while one runs, to its thread's.
-    pub way: WayBack,
     /// Whether Wasmtime counts operators itself.
     pub native: bool,
     /// The fuel counter, an `i64` global that all modules of the store import.
@@ -48,7 +46,6 @@ impl Data {
             functions: Functions::new(id),
             externals: Externals::default(),
             memories: Vec::new(),
-            way: WayBack::default(),
             native: false,
             fuel: None,
         }
@@ -144,7 +141,7 @@ impl WasmtimeStore {
     pub fn new(engines: Engines, limits: &StoreLimits, state: HostState) -> Result<Self, EngineFault> {
         let id = StoreId::fresh();
         let stack = StackSize::for_units(limits.stack_units, 0);
-        let engine = engines.running(FuelMode::Portable, stack)?;
+        let engine = engines.running(engines.likely_mode(), stack)?;
         let mut inner = wasmtime::Store::new(&engine, Data::new(id, limits, state));
         inner.limiter(|data| &mut data.held);
         let meters = Meters::make(&mut inner)?;

@@ -36,6 +36,7 @@ impl WasmtimeStore {
             self.inner = inner;
             self.stack = stack;
             self.make_again(kept)?;
+            self.engines.was(mode);
         }
         self.inner.data_mut().native = mode == FuelMode::Native;
         if mode == FuelMode::Native {

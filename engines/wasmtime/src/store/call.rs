@@ -50,14 +50,11 @@ impl WasmtimeStore {
 
         let ticking = self.begin(budget)?;
         let inner = &mut self.inner;
-        let ended = on_guest_stack(self.stack, |way| {
-            let before = inner.data_mut().way.replace(way);
+        let ended = on_guest_stack(self.stack, || {
             let slots: *mut [ValRaw] = &mut *slots;
             // SAFETY: the function is of this store; the slots are as many as arguments or results, and the
             // arguments have the right types.
-            let ended = catch_unwind(AssertUnwindSafe(|| unsafe { callee.call_unchecked(&mut *inner, slots) }));
-            inner.data_mut().way.replace(before);
-            ended
+            catch_unwind(AssertUnwindSafe(|| unsafe { callee.call_unchecked(&mut *inner, slots) }))
         });
         drop(ticking);
         let ended = ended.map_err(|e| EngineFault::new("making a machine stack for a guest", e))?;

@@ -252,7 +252,9 @@ fn slices_do_not_change_what_is_consumed() {
             let mut budget = CallBudget { scheduler: Some(turns.clone()), ..CallBudget::of_fuel(fuel) };
             let mut guest = Guest::new(sum, mode);
             guest.call_with("run", &i32s(&[3_000_000]), &mut budget).expect("it returns");
-            assert!(turns.0.load(Ordering::Relaxed) > 0, "it took more than one slice");
+            let turns = turns.0.load(Ordering::Relaxed);
+            // Native turns come by the clock, and this may be over before.
+            assert!(turns > 0 || mode == FuelMode::Native, "it took more than one slice");
             guest.consumed
         });
         assert_eq!(consumed[0], consumed[1]);
