@@ -143,16 +143,19 @@ fn enter_with(
     let results = &mut results[..results_ty.len()];
     for ((param, ty), slot) in params.iter_mut().zip(params_ty).zip(slots.iter()) {
         // SAFETY: compiled code wrote an argument of this type.
-        let value = unsafe { values::value_of(&mut *store, *ty, slot.assume_init_ref()) };
-        *param = value.ok_or_else(|| failed("a reference has a type that cannot cross the border"))?;
+        if !unsafe { values::read_raw(&mut *store, *ty, slot.assume_init_ref(), param) } {
+            return Err(failed("a reference has a type that cannot cross the border"));
+        }
     }
     for (result, ty) in results.iter_mut().zip(results_ty) {
         *result = Value::default_of(*ty);
     }
     invoke(store, func, instance, params, results).map_err(HostStop)?;
     for (result, slot) in results.iter().zip(slots.iter_mut()) {
-        let raw = values::raw_of(&mut *store, *result);
-        slot.write(raw.ok_or_else(|| failed("a result belongs to another store"))?);
+        let slot = slot.write(ValRaw::i64(0));
+        if !values::write_raw(&mut *store, result, slot) {
+            return Err(failed("a result belongs to another store"));
+        }
     }
     Ok(())
 }

@@ -108,20 +108,28 @@ fn number(mut store: impl AsContextMut<Data = Data>, external: Rooted<ExternRef>
     store.as_context().data().externals.decode(code)
 }
 
-/// The slot for `value`; `None` for a function of another store, and for more large external references than
-/// a store keeps.
-#[inline]
-pub(crate) fn raw_of(store: impl AsContextMut<Data = Data>, value: Value) -> Option<ValRaw> {
-    Some(match value {
-        Value::I32(v) => ValRaw::i32(v),
-        Value::I64(v) => ValRaw::i64(v),
-        Value::F32(v) => ValRaw::f32(v),
-        Value::F64(v) => ValRaw::f64(v),
-        Value::V128(v) => ValRaw::v128(v),
-        Value::FuncRef(None) => ValRaw::funcref(std::ptr::null_mut()),
-        Value::ExternRef(None) => ValRaw::externref(0),
-        reference => return raw_reference(store, reference),
-    })
+/// Writes `value` into `slot`. False for a function of another store, and for more large external references
+/// than a store keeps.
+///
+/// Each type is written by itself: a value that passes through a register for all of them has the machine wait
+/// for the narrower one that was stored just before.
+#[inline(always)]
+#[must_use]
+pub(crate) fn write_raw(store: impl AsContextMut<Data = Data>, value: &Value, slot: &mut ValRaw) -> bool {
+    match *value {
+        Value::I32(v) => *slot = ValRaw::i32(v),
+        Value::I64(v) => *slot = ValRaw::i64(v),
+        Value::F32(v) => *slot = ValRaw::f32(v),
+        Value::F64(v) => *slot = ValRaw::f64(v),
+        Value::V128(v) => *slot = ValRaw::v128(v),
+        Value::FuncRef(None) => *slot = ValRaw::funcref(std::ptr::null_mut()),
+        Value::ExternRef(None) => *slot = ValRaw::externref(0),
+        reference => match raw_reference(store, reference) {
+            Some(raw) => *slot = raw,
+            None => return false,
+        },
+    }
+    true
 }
 
 #[cold]
@@ -140,25 +148,36 @@ fn raw_reference(mut store: impl AsContextMut<Data = Data>, value: Value) -> Opt
     }
 }
 
-/// The value in a slot; `None` for a function of a type that cannot cross the border.
+/// Reads `raw` into `value`. False for a function of a type that cannot cross the border. For why each type is
+/// read by itself, see [`write_raw`].
 ///
 /// # Safety
-/// `raw` was written as a `ty` by compiled code of this store, or by [`raw_of`].
-#[inline]
-pub(crate) unsafe fn value_of(store: impl AsContextMut<Data = Data>, ty: ValType, raw: &ValRaw) -> Option<Value> {
-    Some(match ty {
-        ValType::I32 => Value::I32(raw.get_i32()),
-        ValType::I64 => Value::I64(raw.get_i64()),
-        ValType::F32 => Value::F32(raw.get_f32()),
-        ValType::F64 => Value::F64(raw.get_f64()),
-        ValType::V128 => Value::V128(raw.get_v128()),
+/// `raw` was written as a `ty` by compiled code of this store, or by [`write_raw`].
+#[inline(always)]
+#[must_use]
+pub(crate) unsafe fn read_raw(
+    store: impl AsContextMut<Data = Data>,
+    ty: ValType,
+    raw: &ValRaw,
+    value: &mut Value,
+) -> bool {
+    match ty {
+        ValType::I32 => *value = Value::I32(raw.get_i32()),
+        ValType::I64 => *value = Value::I64(raw.get_i64()),
+        ValType::F32 => *value = Value::F32(raw.get_f32()),
+        ValType::F64 => *value = Value::F64(raw.get_f64()),
+        ValType::V128 => *value = Value::V128(raw.get_v128()),
         // SAFETY: the caller's promise.
-        ValType::FuncRef | ValType::ExternRef => return unsafe { reference_of(store, ty, raw) },
-    })
+        ValType::FuncRef | ValType::ExternRef => match unsafe { reference_of(store, ty, raw) } {
+            Some(reference) => *value = reference,
+            None => return false,
+        },
+    }
+    true
 }
 
 /// # Safety
-/// As [`value_of`].
+/// As [`read_raw`].
 #[cold]
 unsafe fn reference_of(mut store: impl AsContextMut<Data = Data>, ty: ValType, raw: &ValRaw) -> Option<Value> {
     if ty == ValType::FuncRef {
@@ -206,7 +225,7 @@ pub(crate) fn value_of_val(store: impl AsContextMut<Data = Data>, val: &Val) -> 
     })
 }
 
-/// A table's element for `value`; `None` if it is no reference, or as [`raw_of`].
+/// A table's element for `value`; `None` if it is no reference, or as [`write_raw`].
 pub(crate) fn ref_of(store: impl AsContextMut<Data = Data>, value: Value) -> Option<Ref> {
     match val_of(store, value)? {
         Val::FuncRef(func) => Some(Ref::Func(func)),

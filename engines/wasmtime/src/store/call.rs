@@ -41,11 +41,9 @@ impl WasmtimeStore {
             &mut many[..]
         };
         for (slot, arg) in slots.iter_mut().zip(args) {
-            let Some(raw) = values::raw_of(&mut self.inner, *arg) else {
-                let ty = self.func_type_of(func);
-                return Err(Stop::BadArguments { expected: ty });
-            };
-            *slot = raw;
+            if !values::write_raw(&mut self.inner, arg, slot) {
+                return Err(Stop::BadArguments { expected: self.signature(func) });
+            }
         }
 
         let ticking = self.begin(budget)?;
@@ -80,14 +78,14 @@ impl WasmtimeStore {
             let ty = self.inner.data().functions.get(func).and_then(|f| f.ty.results().get(at).copied());
             let (Some(ty), Some(slot)) = (ty, slots.get(at)) else { continue };
             // SAFETY: compiled code wrote a value of this type.
-            let value = unsafe { values::value_of(&mut self.inner, ty, slot) };
-            *result =
-                value.ok_or_else(|| EngineFault::new("reading results", "a reference of a type without a name"))?;
+            if !unsafe { values::read_raw(&mut self.inner, ty, slot, result) } {
+                return Err(EngineFault::new("reading results", "a reference of a type without a name").into());
+            }
         }
         Ok(())
     }
 
-    fn func_type_of(&self, func: FuncHandle) -> String {
+    fn signature(&self, func: FuncHandle) -> String {
         self.inner.data().functions.get(func).map_or_else(String::new, |f| f.ty.to_string())
     }
 
