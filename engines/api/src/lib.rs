@@ -36,6 +36,6 @@ pub use outcome::{
 pub use value::{Extern, FuncHandle, GlobalHandle, InstanceId, MemoryHandle, StoreId, TableHandle, Value};
 
 pub use cofferdam_prepare::{
-    Assist, ExportType, ExternType, FeatureSet, FuelMode, FuncType, GlobalType, ImportType, MemoryType, ModuleHash, Place,
-    PreparedModule, Proposal, TableType, ValType,
+    Assist, ExportType, ExternType, FeatureSet, FuelMode, FuncType, GlobalType, ImportType, MemoryType, ModuleHash,
+    Place, PreparedModule, Proposal, TableType, ValType,
 };

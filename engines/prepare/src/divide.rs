@@ -46,12 +46,7 @@ impl Helpers {
 
     /// The function to call in place of `operator`, whose operands are the same. `length` is the length, where
     /// the operator before says it.
-    pub(crate) fn instead_of(
-        &mut self,
-        operator: &Operator<'_>,
-        length: Option<u64>,
-        spaces: &Spaces,
-    ) -> Option<u32> {
+    pub(crate) fn instead_of(&mut self, operator: &Operator<'_>, length: Option<u64>, spaces: &Spaces) -> Option<u32> {
         if !self.on || length.is_some_and(|known| known <= u64::from(PART)) {
             return None;
         }
@@ -138,7 +133,11 @@ impl Helper {
         if let Divided::Copy { .. } = self.operator {
             // Within one memory no part may overwrite what a later one reads.
             sink.local_get(TO).local_get(FROM);
-            if self.wide { sink.i64_gt_u() } else { sink.i32_gt_u() };
+            if self.wide {
+                sink.i64_gt_u()
+            } else {
+                sink.i32_gt_u()
+            };
             sink.if_(BlockType::Empty);
             self.backwards(&mut sink, tick);
             sink.else_();
@@ -164,14 +163,22 @@ impl Helper {
     }
 
     fn constant(self, sink: &mut InstructionSink<'_>, value: u32) {
-        if self.wide_length() { sink.i64_const(i64::from(value)) } else { sink.i32_const(value.cast_signed()) };
+        if self.wide_length() {
+            sink.i64_const(i64::from(value))
+        } else {
+            sink.i32_const(value.cast_signed())
+        };
     }
 
     /// Leaves whether more than a part is to be done.
     fn longer_than_part(self, sink: &mut InstructionSink<'_>) {
         sink.local_get(LEN);
         self.constant(sink, PART);
-        if self.wide_length() { sink.i64_gt_u() } else { sink.i32_gt_u() };
+        if self.wide_length() {
+            sink.i64_gt_u()
+        } else {
+            sink.i32_gt_u()
+        };
     }
 
     /// Whether addresses in local `local` are 64 bits wide.
@@ -196,7 +203,11 @@ impl Helper {
     fn does_not_wrap(self, sink: &mut InstructionSink<'_>, local: u32) {
         self.end(sink, local);
         sink.local_get(local);
-        if self.wide_local(local) { sink.i64_ge_u() } else { sink.i32_ge_u() };
+        if self.wide_local(local) {
+            sink.i64_ge_u()
+        } else {
+            sink.i32_ge_u()
+        };
     }
 
     /// Whole parts from the start, until no more than one is left.
@@ -226,9 +237,17 @@ impl Helper {
         self.constant(sink, 1);
         self.subtract(sink);
         self.constant(sink, PART - 1);
-        if self.wide_length() { sink.i64_and() } else { sink.i32_and() };
+        if self.wide_length() {
+            sink.i64_and()
+        } else {
+            sink.i32_and()
+        };
         self.constant(sink, 1);
-        if self.wide_length() { sink.i64_add() } else { sink.i32_add() };
+        if self.wide_length() {
+            sink.i64_add()
+        } else {
+            sink.i32_add()
+        };
         sink.local_set(STEP);
         sink.loop_(BlockType::Empty);
         self.take_from_length(sink, |sink| {
@@ -244,7 +263,11 @@ impl Helper {
     }
 
     fn subtract(self, sink: &mut InstructionSink<'_>) {
-        if self.wide_length() { sink.i64_sub() } else { sink.i32_sub() };
+        if self.wide_length() {
+            sink.i64_sub()
+        } else {
+            sink.i32_sub()
+        };
     }
 
     fn take_from_length(self, sink: &mut InstructionSink<'_>, amount: impl FnOnce(&mut InstructionSink<'_>)) {

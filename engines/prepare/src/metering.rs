@@ -9,8 +9,8 @@ use wasm_encoder::InstructionSink;
 use wasmparser::{BlockType, Operator};
 
 use crate::names::STACK_EXHAUSTED;
-pub use crate::price::{price, price_of_name};
 use crate::price::{ENTRY, LOCALS_PER_UNIT, LengthPrice};
+pub use crate::price::{price, price_of_name};
 
 /// Fuel charged on entering a function with `locals` locals, parameters included: 1, and 1 per 8 locals.
 #[must_use]

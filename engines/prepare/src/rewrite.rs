@@ -53,11 +53,7 @@ pub fn prepare(module: ValidModule, options: &PrepareOptions) -> Result<Prepared
 ///
 /// # Errors
 /// As [`prepare`].
-pub fn prepare_for(
-    module: ValidModule,
-    options: &PrepareOptions,
-    assist: Assist,
-) -> Result<PreparedModule, Refusal> {
+pub fn prepare_for(module: ValidModule, options: &PrepareOptions, assist: Assist) -> Result<PreparedModule, Refusal> {
     check_supported(&module)?;
     let facts = &module.facts;
     let layout = Layout {

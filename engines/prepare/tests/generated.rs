@@ -4,8 +4,7 @@
 use arbitrary::Unstructured;
 use cofferdam_prepare::{
     Assist, FeatureSet, FuelMode, Gate, ModuleLimits, PrepareOptions, PreparedModule, Proposal, Refusal, prepare,
-    prepare_for, recognise,
-    validate,
+    prepare_for, recognise, validate,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use cofferdam_engine::{CompiledModule, EngineFault, ImportType, PreparedModule};
 use cofferdam_prepare::names;
-use wasmtime::{ExternType, FuncType, Module};
 use wasmtime::wasmparser::{BinaryReaderError, Parser, Payload};
+use wasmtime::{ExternType, FuncType, Module};
 
 use crate::artefact;
 use crate::engines::Engines;
@@ -100,8 +100,8 @@ impl Compiled {
         let engine = engines.running(prepared.mode(), StackSize::default())?;
         // SAFETY: the caller's promise.
         let module = unsafe { Module::deserialize(&engine, code) }.map_err(|e| EngineFault::new(DOING, e))?;
-        let imports =
-            slots(&module, prepared.imports()).ok_or_else(|| EngineFault::new(DOING, "the engine sees other imports"))?;
+        let imports = slots(&module, prepared.imports())
+            .ok_or_else(|| EngineFault::new(DOING, "the engine sees other imports"))?;
         let modules = [const { OnceLock::new() }; StackSize::COUNT];
         let _ = modules[0].set(Loaded::new(module));
         Ok(Self {

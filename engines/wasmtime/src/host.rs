@@ -148,7 +148,7 @@ fn enter_with(
         }
     }
     for (result, ty) in results.iter_mut().zip(results_ty) {
-        *result = Value::default_of(*ty);
+        values::write_default(*ty, result);
     }
     invoke(store, func, instance, params, results).map_err(HostStop)?;
     for (result, slot) in results.iter().zip(slots.iter_mut()) {

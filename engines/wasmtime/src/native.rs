@@ -98,7 +98,9 @@ impl Ticking {
     pub fn begin() -> Option<Self> {
         let clock = CLOCK.get_or_init(Clock::default);
         let thread = clock.thread.get_or_init(|| {
-            let made = thread::Builder::new().name("cofferdam-epochs".into()).spawn(|| tick(CLOCK.get_or_init(Clock::default)));
+            let made = thread::Builder::new()
+                .name("cofferdam-epochs".into())
+                .spawn(|| tick(CLOCK.get_or_init(Clock::default)));
             made.ok().map(|handle| handle.thread().clone())
         });
         let thread = thread.as_ref()?;

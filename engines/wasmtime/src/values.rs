@@ -148,6 +148,20 @@ fn raw_reference(mut store: impl AsContextMut<Data = Data>, value: Value) -> Opt
     }
 }
 
+/// Puts zero, or null, of type `ty` into `value`, each type by itself as in [`write_raw`].
+#[inline(always)]
+pub(crate) fn write_default(ty: ValType, value: &mut Value) {
+    match ty {
+        ValType::I32 => *value = Value::I32(0),
+        ValType::I64 => *value = Value::I64(0),
+        ValType::F32 => *value = Value::F32(0),
+        ValType::F64 => *value = Value::F64(0),
+        ValType::V128 => *value = Value::V128(0),
+        ValType::FuncRef => *value = Value::FuncRef(None),
+        ValType::ExternRef => *value = Value::ExternRef(None),
+    }
+}
+
 /// Reads `raw` into `value`. False for a function of a type that cannot cross the border. For why each type is
 /// read by itself, see [`write_raw`].
 ///

@@ -62,7 +62,8 @@ impl WasmtimeStore {
             kept.push(Kept::Table(ty, elements.map_err(|_| lost())?));
         }
         for at in 0..self.globals.len() {
-            let value = self.read_global(cofferdam_engine::GlobalHandle::new(self.id, at as u32)).map_err(|_| lost())?;
+            let value =
+                self.read_global(cofferdam_engine::GlobalHandle::new(self.id, at as u32)).map_err(|_| lost())?;
             kept.push(Kept::Global(self.globals[at].1, value));
         }
         Ok(kept)

@@ -335,3 +335,45 @@ fn others_get_turns_during_a_huge_fill() {
         assert!(matches!(stop, Stop::Host(_)), "{mode}: {stop}");
     }
 }
+
+#[test]
+fn addresses_of_64_bits_are_worked_on_in_parts_too() {
+    let wat = format!(
+        r#"(module (memory (export "m") i64 20) (data $d "{}")
+        (func (export "fill") (param i64 i64) (memory.fill (local.get 0) (i32.const 7) (local.get 1)))
+        (func (export "copy") (param i64 i64 i64) (memory.copy (local.get 0) (local.get 1) (local.get 2)))
+        (func (export "init") (param i64 i32 i32) (memory.init $d (local.get 0) (local.get 1) (local.get 2))))"#,
+        letters(LONG)
+    );
+    let segment = letters(LONG).into_bytes();
+    let wide = |n: u32| Value::I64(i64::from(n));
+    for mode in MODES {
+        let mut guest = Guest::new(&wat, mode);
+        let Some(Extern::Memory(memory)) = guest.store.export(guest.instance, "m") else { panic!("it is a memory") };
+        let mut expected = noise(9, SIZE);
+        guest.store.memory_write(memory, 0, &expected).expect("it fits");
+        for (to, from) in [(100, 3), (3, 100), (7, 7)] {
+            guest.call("copy", &[wide(to), wide(from), wide(LONG)]).expect("it returns");
+            expected.copy_within(range(from, LONG), to as usize);
+        }
+        guest.call("init", &[wide(SIZE - LONG), Value::I32(0), Value::I32(LONG as i32)]).expect("it returns");
+        expected[range(SIZE - LONG, LONG)].copy_from_slice(&segment);
+        guest.call("fill", &[wide(5), wide(LONG)]).expect("it returns");
+        expected[range(5, LONG)].fill(7);
+        for (name, args) in [
+            ("fill", vec![wide(SIZE - LONG + 1), wide(LONG)]),
+            ("fill", vec![wide(5), Value::I64(-3)]),
+            ("copy", vec![wide(0), Value::I64(-5), wide(LONG)]),
+            ("copy", vec![wide(SIZE - LONG + 1), wide(0), wide(LONG)]),
+            ("init", vec![Value::I64(-1), Value::I32(0), Value::I32(LONG as i32)]),
+            ("init", vec![wide(0), Value::I32(1), Value::I32(LONG as i32)]),
+        ] {
+            let stop = guest.call(name, &args).expect_err("it does not fit");
+            let Stop::Trap(trap) = &stop else { panic!("{name} {args:?}, {mode}: {stop}") };
+            assert_eq!((trap.kind, trap.frames.len()), (TrapKind::MemoryOutOfBounds, 1), "{name} {args:?}");
+        }
+        let mut bytes = vec![0; SIZE as usize];
+        guest.store.memory_read(memory, 0, &mut bytes).expect("it is there");
+        assert!(bytes == expected, "{mode}");
+    }
+}

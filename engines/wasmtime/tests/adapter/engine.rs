@@ -8,7 +8,7 @@ use cofferdam_engine::{
 };
 use cofferdam_prepare::PrepareOptions;
 
-use crate::common::{engine, Guest, MODES, compiled, i32s, prepared, prepared_with, store_with};
+use crate::common::{Guest, MODES, compiled, engine, i32s, prepared, prepared_with, store_with};
 
 const FIB: &str = r#"(module (func $f (export "fib") (param i32) (result i32)
     (if (result i32) (i32.lt_s (local.get 0) (i32.const 2)) (then (local.get 0))

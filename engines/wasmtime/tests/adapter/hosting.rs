@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    FuelMode, HostError, HostFunc, Imports, InstantiateError, Limit, Stop, StoreLimits, TrapKind, ValType,
-    Value,
+    FuelMode, HostError, HostFunc, Imports, InstantiateError, Limit, Stop, StoreLimits, TrapKind, ValType, Value,
 };
 
-use crate::common::{engine, Guest, MODES, PLENTY, host, i32s, ty};
+use crate::common::{Guest, MODES, PLENTY, engine, host, i32s, ty};
 
 /// A module that imports `h.f` of some signature and exports it under its own function `run`.
 fn pass_through(params: &[ValType], results: &[ValType]) -> String {
@@ -143,9 +142,7 @@ fn host_functions_see_the_calling_guests_memory_and_state() {
 
 fn store_of(state: u64) -> Box<dyn cofferdam_engine::Store> {
     use cofferdam_engine::Engine;
-    engine()
-        .store(&StoreLimits::default(), Box::new(state))
-        .expect("a store can be made")
+    engine().store(&StoreLimits::default(), Box::new(state)).expect("a store can be made")
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Several instances in one store: they see each other's things and share every limit.
 
+use std::sync::Arc;
+
 use cofferdam_engine::{
-    AccessError, CallBudget, Extern, FuelMode, GlobalType, Import, Imports, InstanceId, InstantiateError, Limit, Stop,
-    Store, StoreLimits, ValType, Value,
+    AccessError, CallBudget, Extern, FuelMode, FuncType, GlobalType, HostFunc, Import, Imports, InstanceId,
+    InstantiateError, Limit, MemoryType, Stop, Store, StoreLimits, TableType, ValType, Value,
 };
 
 use crate::common::{Guest, MODES, compiled, i32s, store_with};
@@ -209,4 +211,51 @@ fn modes_are_never_mixed_in_one_store() {
     store.instantiate(&*compiled("(module)", FuelMode::Portable), &Imports::new()).expect("the first");
     let mixed = store.instantiate(&*compiled("(module)", FuelMode::Native), &Imports::new());
     assert!(matches!(mixed, Err(InstantiateError::Engine(_))), "{mixed:?}");
+}
+
+#[test]
+fn what_the_host_made_before_the_first_module_is_the_same_after_it() {
+    let wat = r#"(module (import "o" "m" (memory 1)) (import "o" "g" (global $g (mut i64)))
+        (import "o" "t" (table $t 3 funcref)) (import "o" "x" (table $x 2 externref))
+        (type $t (func (result i32)))
+        (func (export "run") (result i32) (i32.add (call_indirect $t (type $t) (i32.const 1)) (i32.load8_u (i32.const 9))))
+        (func (export "second") (result externref) (table.get $x (i32.const 1)))
+        (func (export "get") (result i64) (global.get $g)))"#;
+    // The second budget asks for a larger machine stack than a store begins with.
+    let budgets = [StoreLimits::default().stack_units, 3 << 20];
+    for (mode, stack_units) in MODES.into_iter().flat_map(|mode| budgets.map(|units| (mode, units))) {
+        let mut store = store_with(StoreLimits { stack_units, ..StoreLimits::default() });
+        let ty = MemoryType { minimum: 1, maximum: None, shared: false, memory64: false, page_size_log2: 16 };
+        let memory = store.new_memory(ty).expect("it fits");
+        store.memory_write(memory, 9, &[30]).expect("inside");
+        let func = HostFunc::new(FuncType::new([], [ValType::I32]), |_, _, results| {
+            results[0] = Value::I32(12);
+            Ok(())
+        });
+        let func = store.new_func(Arc::new(func)).expect("it can be made");
+        let of = |element| TableType { element: Some(element), minimum: 3, maximum: None, table64: false };
+        let functions = store.new_table(of(ValType::FuncRef), Value::FuncRef(None)).expect("it fits");
+        store.table_set(functions, 1, Value::FuncRef(Some(func))).expect("inside");
+        let references = store.new_table(of(ValType::ExternRef), Value::ExternRef(Some(u64::MAX))).expect("it fits");
+        let global = store.new_global(GlobalType { value: Some(ValType::I64), mutable: true }, Value::I64(-4));
+        let global = global.expect("it can be made");
+        // Nothing runs yet but the host's own function.
+        let (mut results, mut budget) = ([Value::I32(0)], CallBudget::of_fuel(50));
+        store.call(func, &[], &mut results, &mut budget).expect("it returns");
+        assert_eq!((results, budget.consumed), ([Value::I32(12)], 40));
+
+        let mut imports = Imports::new();
+        imports.define("o", "m", Import::Extern(Extern::Memory(memory)));
+        imports.define("o", "g", Import::Extern(Extern::Global(global)));
+        imports.define("o", "t", Import::Extern(Extern::Table(functions)));
+        imports.define("o", "x", Import::Extern(Extern::Table(references)));
+        let instance = store.instantiate(&*compiled(wat, mode), &imports).expect("it links");
+        let mut guest = Guest { store, instance, consumed: 0 };
+        assert_eq!(guest.call("run", &[]).expect("it returns"), i32s(&[42]), "{mode}");
+        assert_eq!(guest.call("second", &[]).expect("it returns"), [Value::ExternRef(Some(u64::MAX))]);
+        assert_eq!(guest.call("get", &[]).expect("it returns"), [Value::I64(-4)]);
+        assert_eq!(guest.store.table_get(functions, 1), Ok(Value::FuncRef(Some(func))), "the same handle");
+        let usage = guest.store.usage();
+        assert_eq!((usage.memory_bytes, usage.peak_memory_bytes, usage.table_elements), (65_536, 65_536, 6));
+    }
 }
