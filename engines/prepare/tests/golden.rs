@@ -17,6 +17,7 @@ const CASES: &[&str] = &[
     "exceptions",
     "bulk",
     "bulk64",
+    "long_bulk",
     "dead_code",
     "renumbered",
     "start",
@@ -24,7 +25,7 @@ const CASES: &[&str] = &[
 ];
 
 /// Cases that are also written for an engine that needs everything.
-const ASSISTED: &[&str] = &["calls", "tail_calls", "bulk", "bulk64"];
+const ASSISTED: &[&str] = &["calls", "tail_calls", "bulk", "bulk64", "long_bulk"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
