@@ -10,12 +10,15 @@ type Make = fn() -> Arc<dyn Engine>;
 const REGISTRY: &[(&str, Make)] = &[
     #[cfg(feature = "wasmer-cranelift")]
     ("wasmer-cranelift", || Arc::new(cofferdam_wasmer::WasmerEngine::cranelift())),
+    #[cfg(feature = "wasmtime")]
+    ("wasmtime", || Arc::new(cofferdam_wasmtime::WasmtimeEngine::new())),
     #[cfg(feature = "wasmi")]
     ("wasmi", || Arc::new(cofferdam_wasmi::WasmiEngine::eager())),
 ];
 
 /// Engines that could be built in, with the cargo feature that does it.
-const FEATURES: &[(&str, &str)] = &[("wasmer-cranelift", "wasmer-cranelift"), ("wasmi", "wasmi")];
+const FEATURES: &[(&str, &str)] =
+    &[("wasmer-cranelift", "wasmer-cranelift"), ("wasmtime", "wasmtime"), ("wasmi", "wasmi")];
 
 /// There is no such engine in this build.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

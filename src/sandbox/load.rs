@@ -8,7 +8,7 @@ use cofferdam_engine::{
     ArtefactKey, CompileError, CompiledModule, Engine, EngineFault, ExternType, FuncType, HostError, HostFunc, Import,
     ImportType, Imports, ModuleHash, PreparedModule, TrapKind, VerifiedArtefact,
 };
-use cofferdam_prepare::{ModuleBytes, PrepareOptions, Refusal, prepare, recognise, validate};
+use cofferdam_prepare::{ModuleBytes, PrepareOptions, Refusal, prepare_for, recognise, validate};
 
 use super::asynchronous::NotRun;
 use crate::cache::{CacheKey, DiskCache, Found, Kept, ModuleCache, bundle, open_module, seal_module};
@@ -316,7 +316,7 @@ impl Loader<'_> {
         };
         // Before the expensive steps: a module that will not be linked need not be compiled.
         link(valid.imports(), self.policy, self.host).map_err(LoadError::Imports)?;
-        match prepare(valid, &self.options()) {
+        match prepare_for(valid, &self.options(), self.engine.assist()) {
             Ok(prepared) => Ok(Kept::Code(self.engine.compile(&prepared)?)),
             Err(refusal) => Ok(Kept::Refused(refusal)),
         }

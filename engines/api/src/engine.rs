@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use cofferdam_prepare::{FuncType, GlobalType, MemoryType, PreparedModule, TableType, VerifiedArtefact};
+use cofferdam_prepare::{Assist, FuncType, GlobalType, MemoryType, PreparedModule, TableType, VerifiedArtefact};
 
 use crate::descriptor::EngineDescriptor;
 use crate::host::{HostFunc, HostState, Imports};
@@ -19,6 +19,11 @@ pub trait Engine: Send + Sync {
 
     /// What else decides its machine code: compiler settings, the processor's features. Part of cache keys.
     fn settings(&self) -> String;
+
+    /// What it needs to have written into its modules; they are prepared with these options.
+    fn assist(&self) -> Assist {
+        Assist::default()
+    }
 
     /// Compiles a prepared module.
     ///

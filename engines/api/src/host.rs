@@ -123,6 +123,7 @@ impl HostFunc {
 
     /// Its signature.
     #[must_use]
+    #[inline]
     pub fn ty(&self) -> &FuncType {
         &self.ty
     }

@@ -37,6 +37,6 @@ pub use typed::{WasmValue, WasmValues, signature};
 pub use value::{Extern, FuncHandle, GlobalHandle, InstanceId, MemoryHandle, StoreId, TableHandle, Value};
 
 pub use cofferdam_prepare::{
-    ArtefactKey, ExportType, ExternType, FeatureSet, FuelMode, FuncType, GlobalType, ImportType, MemoryType,
+    ArtefactKey, Assist, ExportType, ExternType, FeatureSet, FuelMode, FuncType, GlobalType, ImportType, MemoryType,
     ModuleHash, Place, PreparedModule, Proposal, TableType, Unverified, ValType, VerifiedArtefact,
 };

@@ -5,11 +5,12 @@ use wasm_encoder::{Encode, InstructionSink, ValType};
 use wasmparser::{FunctionBody, Operator};
 
 use crate::code_map::BodyMapBuilder;
+use crate::divide::Helpers;
 use crate::metering::{
-    Bulk, Step, before_call_steps, before_tail_call_steps, entry_price, is_call, is_tail_call, length_price,
-    stack_entry_steps,
+    Bulk, Counter, Step, before_call_steps, before_tail_call_steps, entry_price, is_call, is_tail_call, length_price,
+    native_charge, stack_entry_steps,
 };
-use crate::prepared::{FuelMode, FunctionPlan, Layout};
+use crate::prepared::{FunctionPlan, Layout};
 use crate::rewrite::{Renumber, RewriteError};
 use crate::segments::{Segment, cut};
 use crate::validate::Facts;
@@ -26,6 +27,21 @@ const NOP: u8 = 0x01;
 
 /// The largest body that engines take, for what comes out of rewriting as for what went in.
 pub(crate) const MOST_BODY_BYTES: u64 = 7_654_321;
+
+/// What is inserted into bodies for the meter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inserted {
+    /// All that portable fuel needs.
+    Meter,
+    /// What an engine's own meter cannot charge for, and the stack budget.
+    Charges,
+    /// Only locals; the engine's middlewares do the rest.
+    Nothing,
+}
+
+/// What the stack check costs by the price list, and the engine's own charge for an entry: entries that are
+/// dearer are charged for the difference. See [`Inserted::Charges`].
+const ENTRY_IN_OPERATORS: u64 = 8;
 
 /// A rewritten body.
 pub(crate) struct Rewritten {
@@ -59,7 +75,8 @@ pub(crate) fn rewrite_body(
     defined: usize,
     facts: &Facts,
     layout: &Layout,
-    mode: FuelMode,
+    inserted: Inserted,
+    helpers: &mut Helpers,
 ) -> Result<Rewritten, RewriteError> {
     let needs = needs(body, facts)?;
     let params = facts.defined_type(defined).params;
@@ -77,7 +94,7 @@ pub(crate) fn rewrite_body(
         extra.push(ty);
         locals + u32::try_from(extra.len()).unwrap_or(u32::MAX) - 1
     };
-    let portable = mode == FuelMode::Portable;
+    let portable = inserted == Inserted::Meter;
     let added = Added {
         stack: add(ValType::I32),
         scratch32: needs.narrow.then(|| add(ValType::I32)),
@@ -105,7 +122,8 @@ pub(crate) fn rewrite_body(
         ty.encode(&mut bytes);
     }
 
-    let mut writer = Writer { bytes, layout, added, plan, segments: Vec::new().into_iter().peekable(), portable };
+    let segments = Vec::new().into_iter().peekable();
+    let mut writer = Writer { bytes, layout, added, plan, segments, inserted, helpers };
     if portable {
         let segments = cut(body.get_operators_reader()?, layout.imported_functions, plan.entry_price)?;
         writer.segments = segments.into_iter().peekable();
@@ -147,7 +165,8 @@ struct Writer<'a> {
     added: Added,
     plan: FunctionPlan,
     segments: std::iter::Peekable<std::vec::IntoIter<Segment>>,
-    portable: bool,
+    inserted: Inserted,
+    helpers: &'a mut Helpers,
 }
 
 impl Writer<'_> {
@@ -158,16 +177,29 @@ impl Writer<'_> {
         let mut at = 0;
         // What stands before the first operator, the locals, counts as injected.
         let mut injected_from = 0;
+        let mut constant = None;
         while !reader.eof() {
             let (operator, start) = reader.read_with_offset()?;
-            if self.portable {
+            let pushed = match operator {
+                Operator::I32Const { value } => Some(u64::from(value.cast_unsigned())),
+                Operator::I64Const { value } => Some(value.cast_unsigned()),
+                _ => None,
+            };
+            let by_middlewares = self.inserted == Inserted::Nothing;
+            if !by_middlewares {
                 self.inject(at, &operator, facts);
             } else if at == 0 {
                 self.bytes.push(NOP);
             }
             map.operator(injected_from, position(&self.bytes)?, narrow(start)?);
-            let marked = !self.portable && (is_call(&operator) || Bulk::of(&operator, &facts.spaces).is_some());
-            if names_shifted_index(&operator) {
+            let marked = by_middlewares && (is_call(&operator) || Bulk::of(&operator, &facts.spaces).is_some());
+            if let Some(helper) = self.helpers.instead_of(&operator, constant, &facts.spaces) {
+                self.steps([Step::Call(helper)]);
+                // Its ticks may have filled the counter.
+                if self.inserted == Inserted::Meter {
+                    self.steps([Step::GlobalGet(self.layout.fuel), Step::LocalSet(self.added.fuel)]);
+                }
+            } else if names_shifted_index(&operator) {
                 renumber.instruction(operator)?.encode(&mut self.bytes);
             } else {
                 // Everything else is copied as it is, which keeps distances and so the map small.
@@ -180,6 +212,7 @@ impl Writer<'_> {
             }
             injected_from = position(&self.bytes)?;
             at += 1;
+            constant = pushed;
         }
         Ok(map)
     }
@@ -189,6 +222,10 @@ impl Writer<'_> {
         if at == 0 {
             let Layout { stack, tick, .. } = *self.layout;
             self.steps(stack_entry_steps(self.plan.stack_weight, self.added.stack, stack, tick));
+            let more = self.plan.entry_price.saturating_sub(ENTRY_IN_OPERATORS);
+            if self.inserted == Inserted::Charges && more > 0 {
+                self.steps(native_charge(&[Step::I64Const(more.cast_signed())], self.counter()));
+            }
         }
         while let Some(segment) = self.segments.next_if(|segment| segment.at == at) {
             self.charge(segment);
@@ -201,6 +238,10 @@ impl Writer<'_> {
         } else if is_tail_call(operator) {
             self.steps(before_tail_call_steps(self.plan.stack_weight, self.added.stack, self.layout.stack));
         }
+    }
+
+    fn counter(&self) -> Counter {
+        Counter { global: self.layout.fuel, tick: self.layout.tick }
     }
 
     fn steps(&mut self, steps: impl IntoIterator<Item = Step>) {
@@ -225,6 +266,12 @@ impl Writer<'_> {
     fn charge_bulk(&mut self, bulk: Bulk) {
         let scratch = if bulk.wide { self.added.scratch64 } else { self.added.scratch32 };
         let Some(scratch) = scratch else { return };
+        if self.inserted == Inserted::Charges {
+            self.steps([Step::LocalSet(scratch)]);
+            self.steps(native_charge(&length_price(bulk, scratch), self.counter()));
+            self.steps([Step::LocalGet(scratch)]);
+            return;
+        }
         self.steps([Step::LocalSet(scratch), Step::LocalGet(self.added.fuel)]);
         self.steps(length_price(bulk, scratch));
         self.take();

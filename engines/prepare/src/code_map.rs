@@ -55,6 +55,10 @@ impl CodeMap {
             Some(0) => return None,
             Some(_) => function - 1,
         };
+        // Behind the guest's own functions stand helpers of ours.
+        if original.checked_sub(self.imported_functions).is_some_and(|defined| defined as usize >= self.bodies.len()) {
+            return None;
+        }
         let offset = offset.and_then(|at| {
             let body = self.bodies.get(original.checked_sub(self.imported_functions)? as usize)?;
             body.original(at.checked_sub(self.code_start)?)

@@ -262,7 +262,7 @@ pub(crate) fn before_tail_call_steps(weight: u32, left: u32, stack: u32) -> [Ste
 
 /// Native metering's charge: as `Metering` does it, asked for before it is taken, so that the counter is
 /// never negative.
-fn native_charge(amount: &[Step], counter: Counter) -> Vec<Step> {
+pub(crate) fn native_charge(amount: &[Step], counter: Counter) -> Vec<Step> {
     let mut steps = vec![Step::GlobalGet(counter.global)];
     steps.extend(amount);
     steps.extend([Step::I64LtU, Step::If]);

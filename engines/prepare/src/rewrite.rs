@@ -9,8 +9,9 @@ use wasm_encoder as encoder;
 use wasm_encoder::reencode::{self, Reencode};
 use wasmparser::{Parser, Payload};
 
-use crate::body::{narrow, rewrite_body};
+use crate::body::{Inserted, narrow, rewrite_body};
 use crate::code_map::CodeMap;
+use crate::divide::Helpers;
 use crate::function_names::function_names;
 use crate::names;
 use crate::prepared::{FuelMode, Inner, Layout, PreparedModule};
@@ -27,11 +28,32 @@ pub struct PrepareOptions {
     pub canonical_nans: bool,
 }
 
+/// What an engine cannot do by itself, so that [`prepare_for`] writes it into the modules that are for it. None of
+/// it changes what portable fuel counts, or any other outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Assist {
+    /// In native mode the engine counts operators and nothing else: the stack budget, the lengths of bulk
+    /// operators and functions with many locals are charged by inserted code. The engine counts the inserted
+    /// operators too.
+    pub native_charges: bool,
+    /// The engine's `memory.fill`, `memory.copy` and `memory.init` cannot be ended on the way: long ones are
+    /// done in parts, with ticks between.
+    pub divided_bulk: bool,
+}
+
 /// Rewrites `module` so that every engine enforces the same limits on it.
 ///
 /// # Errors
 /// [`Refusal::Unsupported`] for what its policy allowed and no limit could be enforced on.
 pub fn prepare(module: ValidModule, options: &PrepareOptions) -> Result<PreparedModule, Refusal> {
+    prepare_for(module, options, Assist::default())
+}
+
+/// As [`prepare`], for an engine that needs `assist`.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_for(module: ValidModule, options: &PrepareOptions, assist: Assist) -> Result<PreparedModule, Refusal> {
     check_supported(|proposal| module.first_use(proposal), module.facts.shared_memory)?;
     let facts = &module.facts;
     let layout = Layout {
@@ -40,7 +62,7 @@ pub fn prepare(module: ValidModule, options: &PrepareOptions) -> Result<Prepared
         stack: facts.imported_globals + 1,
         imported_functions: facts.imported_functions,
     };
-    let mut rewriter = Rewriter::new(&module, layout, options.mode);
+    let mut rewriter = Rewriter::new(&module, layout, options.mode, assist);
     for payload in Parser::new(0).parse_all(&module.bytes) {
         rewriter.section(payload.map_err(RewriteError::from)?)?;
     }
@@ -134,6 +156,7 @@ struct Rewriter<'a> {
     module: &'a ValidModule,
     layout: Layout,
     mode: FuelMode,
+    assist: Assist,
     renumber: Renumber,
     types: encoder::TypeSection,
     imports: encoder::ImportSection,
@@ -149,14 +172,16 @@ struct Rewriter<'a> {
     data: encoder::DataSection,
     code_map: CodeMap,
     plans: Vec<crate::FunctionPlan>,
+    helpers: Helpers,
 }
 
 impl<'a> Rewriter<'a> {
-    fn new(module: &'a ValidModule, layout: Layout, mode: FuelMode) -> Self {
+    fn new(module: &'a ValidModule, layout: Layout, mode: FuelMode, assist: Assist) -> Self {
         Self {
             module,
             layout,
             mode,
+            assist,
             renumber: Renumber::new(&layout),
             types: encoder::TypeSection::new(),
             imports: encoder::ImportSection::new(),
@@ -172,6 +197,8 @@ impl<'a> Rewriter<'a> {
             data: encoder::DataSection::new(),
             code_map: CodeMap { imported_functions: layout.imported_functions, ..CodeMap::default() },
             plans: Vec::new(),
+            // Behind the guest's own functions, which the tick has moved on by one.
+            helpers: Helpers::new(assist.divided_bulk, module.facts.functions.len() as u32 + 1, layout.tick),
         }
     }
 
@@ -199,7 +226,13 @@ impl<'a> Rewriter<'a> {
     }
 
     fn body(&mut self, body: &wasmparser::FunctionBody<'_>) -> Result<(), RewriteError> {
-        let rewritten = rewrite_body(body, self.plans.len(), &self.module.facts, &self.layout, self.mode)?;
+        let meter = match (self.mode, self.assist.native_charges) {
+            (FuelMode::Portable, _) => Inserted::Meter,
+            (FuelMode::Native, true) => Inserted::Charges,
+            (FuelMode::Native, false) => Inserted::Nothing,
+        };
+        let defined = self.plans.len();
+        let rewritten = rewrite_body(body, defined, &self.module.facts, &self.layout, meter, &mut self.helpers)?;
         self.code.raw(&rewritten.bytes);
         let end = narrow(self.code.byte_len() as u64)?;
         let len = narrow(rewritten.bytes.len() as u64)?;
@@ -213,6 +246,8 @@ impl<'a> Rewriter<'a> {
         let tick_type = narrow(self.module.facts.types.len() as u64)?;
         self.types.ty().function([encoder::ValType::I64], []);
         self.imports.import(names::MODULE, names::TICK, encoder::EntityType::Function(tick_type));
+        let sections = (&mut self.types, &mut self.functions, &mut self.code);
+        self.helpers.append(tick_type.saturating_add(1), sections);
         for (name, val_type) in [(names::FUEL, encoder::ValType::I64), (names::STACK, encoder::ValType::I32)] {
             let ty = encoder::GlobalType { val_type, mutable: true, shared: false };
             self.imports.import(names::MODULE, name, encoder::EntityType::Global(ty));

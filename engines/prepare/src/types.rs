@@ -75,12 +75,14 @@ impl FuncType {
 
     /// The parameter types.
     #[must_use]
+    #[inline]
     pub fn params(&self) -> &[ValType] {
         &self.params
     }
 
     /// The result types.
     #[must_use]
+    #[inline]
     pub fn results(&self) -> &[ValType] {
         &self.results
     }

@@ -3,8 +3,8 @@
 
 use arbitrary::Unstructured;
 use cofferdam_prepare::{
-    FeatureSet, FuelMode, Gate, ModuleLimits, PrepareOptions, PreparedModule, Proposal, Refusal, prepare, recognise,
-    validate,
+    Assist, FeatureSet, FuelMode, Gate, ModuleLimits, PrepareOptions, PreparedModule, Proposal, Refusal, prepare,
+    prepare_for, recognise, validate,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -211,8 +211,41 @@ fn check(seed: u64, features: FeatureSet) {
     assert_eq!(plans[0], plans[1], "both modes charge entries and count stacks alike");
 }
 
+/// Written for an engine that needs everything: valid, with the same plans, and every operator in its place.
+fn check_assisted(seed: u64, features: FeatureSet) {
+    let original = generate(seed, features);
+    let gate = gate(features);
+    for mode in [FuelMode::Portable, FuelMode::Native] {
+        let valid = recognise(&original, &gate.limits).and_then(|bytes| validate(bytes, &gate)).expect("valid");
+        let assist = Assist { native_charges: true, divided_bulk: true };
+        let module = prepare_for(valid, &PrepareOptions { mode, canonical_nans: false }, assist).expect("preparable");
+        assert_valid(module.bytes(), module.used().with(Proposal::MutableGlobals));
+        let plain = pipeline(&original, features, mode).expect("preparable");
+        assert_eq!(module.function_plans(), plain.function_plans());
+        let (before, after) = (operators(&original), operators(module.bytes()));
+        for (defined, after) in after.iter().enumerate() {
+            let function = module.layout().imported_functions + u32::try_from(defined).expect("few");
+            let places = after.iter().map(|(_, at)| module.code_map().place(function + 1, Some(*at)));
+            let Some(before) = before.get(defined) else {
+                assert!(places.into_iter().all(|place| place.is_none()), "a helper has no place in the guest's module");
+                continue;
+            };
+            let places: Vec<_> = places.map(|place| place.expect("a guest's function").offset).collect();
+            assert!(places.is_sorted(), "function {function}");
+            for (_, at) in before {
+                assert!(places.contains(&Some(*at)), "function {function}: the operator at {at} is lost");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(cases(150))]
+
+    #[test]
+    fn assisted_modules_are_rewritten(seed in any::<u64>()) {
+        check_assisted(seed, rewritable());
+    }
 
     #[test]
     fn strict_modules_are_rewritten(seed in any::<u64>()) {

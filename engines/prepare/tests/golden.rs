@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use cofferdam_prepare::{FuelMode, Gate, ModuleLimits, PrepareOptions, PreparedModule, Proposal, recognise};
+use cofferdam_prepare::{Assist, FuelMode, Gate, ModuleLimits, PrepareOptions, PreparedModule, Proposal, recognise};
 
 const CASES: &[&str] = &[
     "empty",
@@ -17,22 +17,26 @@ const CASES: &[&str] = &[
     "exceptions",
     "bulk",
     "bulk64",
+    "long_bulk",
     "dead_code",
     "renumbered",
     "start",
     "start_import",
 ];
 
+/// Cases that are also written for an engine that needs everything.
+const ASSISTED: &[&str] = &["calls", "tail_calls", "bulk", "bulk64", "long_bulk"];
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn prepare(text: &str, mode: FuelMode) -> PreparedModule {
+fn prepare(text: &str, mode: FuelMode, assist: Assist) -> PreparedModule {
     let limits = ModuleLimits::default();
     let gate = Gate { features: Proposal::ALL.iter().copied().collect(), level: "test".into(), limits };
     let module = recognise(text.as_bytes(), &gate.limits).expect("text");
     let module = cofferdam_prepare::validate(module, &gate).expect("valid");
-    let prepared = cofferdam_prepare::prepare(module, &PrepareOptions { mode, canonical_nans: false });
+    let prepared = cofferdam_prepare::prepare_for(module, &PrepareOptions { mode, canonical_nans: false }, assist);
     prepared.expect("preparable")
 }
 
@@ -51,20 +55,25 @@ fn modules_are_rewritten_as_expected() {
     let mut differing = Vec::new();
     for case in CASES {
         let before = fs::read_to_string(folder().join(format!("{case}.wat"))).expect("a case");
-        for mode in [FuelMode::Portable, FuelMode::Native] {
-            let module = prepare(&before, mode);
+        let all = Assist { native_charges: true, divided_bulk: true };
+        let mut variants = vec![(FuelMode::Portable, Assist::default(), ""), (FuelMode::Native, Assist::default(), "")];
+        if ASSISTED.contains(case) {
+            variants.extend([(FuelMode::Portable, all, ".assisted"), (FuelMode::Native, all, ".assisted")]);
+        }
+        for (mode, assist, suffix) in variants {
+            let module = prepare(&before, mode, assist);
             let features = wasmparser::WasmFeatures::all();
             wasmparser::Validator::new_with_features(features)
                 .validate_all(module.bytes())
                 .unwrap_or_else(|e| panic!("{case}, {mode}: {e}"));
             let after = print(&module);
-            let path = folder().join(format!("{case}.{mode}.wat"));
+            let path = folder().join(format!("{case}.{mode}{suffix}.wat"));
             if env::var_os("COFFERDAM_BLESS").is_some() {
                 fs::write(&path, &after).expect("a writable folder");
             }
             let expected = fs::read_to_string(&path).unwrap_or_default();
             if after != expected {
-                differing.push(format!("--- {case}.{mode}.wat, expected\n{expected}\n+++ written\n{after}"));
+                differing.push(format!("--- {case}.{mode}{suffix}.wat, expected\n{expected}\n+++ written\n{after}"));
             }
         }
     }

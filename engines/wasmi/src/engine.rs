@@ -82,6 +82,11 @@ impl Engine for WasmiEngine {
         &self.descriptor
     }
 
+    fn settings(&self) -> String {
+        // It saves no code; what decides how a module is prepared is in the key anyway.
+        String::new()
+    }
+
     fn compile(&self, module: &PreparedModule) -> Result<Arc<dyn CompiledModule>, CompileError> {
         let id = self.descriptor.id;
         if let Some(proposal) = module.used().minus(FEATURES).iter().next() {

@@ -31,7 +31,7 @@ fn there_are_no_artefacts() {
     let key = ArtefactKey::new([1; 32]);
     for payload in [&b""[..], b"\0asm\x01\0\0\0", &[0; 100]] {
         let sealed = VerifiedArtefact::seal(&key, b"", payload);
-        let opened = VerifiedArtefact::open(&key, &sealed).expect("it was just sealed");
+        let opened = VerifiedArtefact::open(&key, sealed).expect("it was just sealed");
         assert!(matches!(engine().load(&own, &opened), Err(LoadError::Foreign)));
     }
     assert!(module.code_bytes() > 0);
