@@ -89,10 +89,7 @@ impl WasmiStore {
         let limits = self.vm.data().context.limits.clone();
         let stand_in = Self::vm(engine, Host::new(self.id, &limits, Box::new(())));
         let old = mem::replace(&mut self.vm, stand_in);
-        let fresh = self.vm.data_mut();
-        let (references, meters) =
-            (mem::replace(&mut fresh.references, values::References::new(self.id)), fresh.meters);
-        drop(references);
+        let meters = self.vm.data().meters;
         let mut host = old.into_data();
         host.references = values::References::new(self.id);
         host.meters = meters;
