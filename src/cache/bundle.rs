@@ -21,6 +21,16 @@ pub struct Bundle<'a> {
     pub sealed: &'a [u8],
 }
 
+/// Bytes before the module.
+pub const HEAD: usize = MAGIC.len() + 8;
+
+/// Length of the module in a bundle that begins with `head`; `None` if that is no bundle's beginning.
+#[must_use]
+pub fn module_len(head: &[u8]) -> Option<u64> {
+    let (len, _) = head.strip_prefix(MAGIC)?.split_first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*len))
+}
+
 /// Whether `file` looks like a bundle.
 #[must_use]
 pub fn is_bundle(file: &[u8]) -> bool {
@@ -43,10 +53,8 @@ pub fn write(module: &[u8], sealed: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`Unverified`] if it is no bundle or is cut off before the end of its module.
 pub fn read(file: &[u8]) -> Result<Bundle<'_>, Unverified> {
-    let rest = file.strip_prefix(MAGIC).ok_or(Unverified)?;
-    let (len, rest) = rest.split_first_chunk::<8>().ok_or(Unverified)?;
-    let len = usize::try_from(u64::from_le_bytes(*len)).map_err(|_| Unverified)?;
-    let (module, sealed) = rest.split_at_checked(len).ok_or(Unverified)?;
+    let len = module_len(file).and_then(|len| usize::try_from(len).ok()).ok_or(Unverified)?;
+    let (module, sealed) = file.get(HEAD..).and_then(|rest| rest.split_at_checked(len)).ok_or(Unverified)?;
     Ok(Bundle { module, sealed })
 }
 

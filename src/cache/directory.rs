@@ -3,7 +3,7 @@
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use cofferdam_engine::ArtefactKey;
-use rustix::fs::{Stat, Timespec, Timestamps, UTIME_NOW, fstat, futimens};
+use rustix::fs::{RenameFlags, Stat, Timespec, Timestamps, UTIME_NOW, fstat, futimens, renameat_with};
+use rustix::io::Errno;
 
 /// Why a directory cannot be the cache. A run goes on without one.
 #[derive(Debug, thiserror::Error)]
@@ -105,22 +106,35 @@ impl Directory {
         &self.path
     }
 
-    /// The key beside the artefacts, made at first use.
+    /// The key beside the artefacts, made at first use. One that is cut off (by a full disk or a crash) has sealed
+    /// nothing that could still be believed, so it gives way to a new one.
     pub fn key(&self) -> Result<ArtefactKey, CacheError> {
         match self.open_file(KEY) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_key().map_err(|e| self.failed(e))?,
+            Ok(file) if fstat(&file).is_ok_and(|stat| is_private(&stat) && stat.st_size < ArtefactKey::LEN as i64) => {
+                tracing::warn!(directory = %self.path.display(), "the key of the artefact cache is cut off; a new one is made");
+                self.dir.remove_file(KEY).and_then(|()| self.make_key()).map_err(|e| self.failed(e))?;
+            }
             _ => {}
         }
         let file = self.open_file(KEY).map_err(|e| self.failed(e))?;
         read_key(file).map_err(|problem| CacheError::Key { path: self.path.join(KEY), problem })
     }
 
-    /// Whoever comes first makes the key; it is whole when it gets its name.
+    /// Whoever comes first makes the key; it is whole, and on the disk, when it gets its name.
     fn make_key(&self) -> io::Result<()> {
-        let temporary = self.write_temporary(&random::<{ ArtefactKey::LEN }>()?)?;
-        let linked = self.dir.hard_link(&temporary, &self.dir, KEY);
-        self.dir.remove_file(&temporary)?;
-        made(linked)
+        let temporary = self.write_temporary(&random::<{ ArtefactKey::LEN }>()?, true)?;
+        let named = renameat_with(&self.dir, &*temporary, &self.dir, KEY, RenameFlags::NOREPLACE);
+        if let Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) = named {
+            // Not every file system can do that; those that cannot have hard links.
+            let linked = self.dir.hard_link(&temporary, &self.dir, KEY);
+            self.dir.remove_file(&temporary)?;
+            return made(linked);
+        }
+        if named.is_err() {
+            self.dir.remove_file(&temporary)?;
+        }
+        made(named.map_err(io::Error::from))
     }
 
     fn failed(&self, error: io::Error) -> CacheError {
@@ -135,17 +149,19 @@ impl Directory {
         Ok(self.dir.open_with(name, &options)?.into_std())
     }
 
-    /// All of `name`, of at most `most` bytes, marked as used now.
-    pub fn read(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+    /// All of `name`, of at most `most` bytes; marked as used now, if it is `used`.
+    pub fn read(&self, name: &str, most: u64, used: bool) -> io::Result<Vec<u8>> {
         let file = self.open_file(name)?;
         let stat = fstat(&file)?;
         let bytes = u64::try_from(stat.st_size).unwrap_or(0);
         if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() || bytes > most {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        // Only eviction reads it, so a directory that cannot be written is no failure here.
-        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-        let _ = futimens(&file, &Timestamps { last_access: now, last_modification: now });
+        if used {
+            // Only eviction reads it, so a directory that cannot be written is no failure here.
+            let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+            let _ = futimens(&file, &Timestamps { last_access: now, last_modification: now });
+        }
         let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
         file.take(most).read_to_end(&mut content)?;
         Ok(content)
@@ -153,18 +169,19 @@ impl Directory {
 
     /// Puts `content` under `name`, whole or not at all.
     pub fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let temporary = self.write_temporary(content)?;
+        let temporary = self.write_temporary(content, false)?;
         self.dir.rename(&temporary, &self.dir, name).inspect_err(|_| {
             let _ = self.dir.remove_file(&temporary);
         })
     }
 
-    fn write_temporary(&self, content: &[u8]) -> io::Result<String> {
+    fn write_temporary(&self, content: &[u8], durable: bool) -> io::Result<String> {
         let name = format!("{TEMPORARY}{:016x}", u64::from_le_bytes(random::<8>()?));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
         let mut file = self.dir.open_with(&name, &options)?;
-        match file.write_all(content) {
+        let written = file.write_all(content).and_then(|()| if durable { file.sync_all() } else { Ok(()) });
+        match written {
             Ok(()) => Ok(name),
             Err(error) => {
                 let _ = self.dir.remove_file(&name);
@@ -202,7 +219,8 @@ impl Directory {
     /// `patience` or where files cannot be locked.
     pub fn lock(&self, name: &str, patience: Duration) -> Option<(File, bool)> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).mode(0o600).follow(FollowSymlinks::No);
+        let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        options.write(true).create(true).mode(0o600).follow(FollowSymlinks::No).custom_flags(nonblock);
         let file = self.dir.open_with(name, &options).ok()?.into_std();
         let until = Instant::now() + patience;
         let mut waited = false;
@@ -219,6 +237,18 @@ impl Directory {
     }
 }
 
+/// Whether somebody who is given `directory` can reach `secret`, a file or directory: one of them lies within the
+/// other. Links and mounts on the way to them are followed; what is not there cannot be reached.
+#[must_use]
+pub fn within_reach(directory: &Path, secret: &Path) -> bool {
+    let id = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let lies_in = |inner: &Path, outer: &Path| {
+        let (Ok(inner), Some(outer)) = (inner.canonicalize(), id(outer)) else { return false };
+        inner.ancestors().any(|ancestor| id(ancestor) == Some(outer))
+    };
+    lies_in(secret, directory) || lies_in(directory, secret)
+}
+
 /// Somebody else may have made it first.
 fn made(made: io::Result<()>) -> io::Result<()> {
     match made {
@@ -229,6 +259,10 @@ fn made(made: io::Result<()>) -> io::Result<()> {
 
 /// How names of files begin that are still being written.
 pub(super) const TEMPORARY: &str = "tmp-";
+
+fn is_private(stat: &Stat) -> bool {
+    is_ours(stat) && stat.st_mode & 0o077 == 0
+}
 
 fn is_ours(stat: &Stat) -> bool {
     stat.st_uid == rustix::process::geteuid().as_raw()
@@ -264,7 +298,7 @@ fn read_key(mut file: File) -> Result<ArtefactKey, &'static str> {
     if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
         return Err("it is no regular file");
     }
-    if !is_ours(&stat) || stat.st_mode & 0o077 != 0 {
+    if !is_private(&stat) {
         return Err("other users can read or change it (a key must be yours, with mode 600)");
     }
     if u64::try_from(stat.st_size) != Ok(ArtefactKey::LEN as u64) {

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cofferdam_engine::{ArtefactKey, PreparedModule, VerifiedArtefact};
@@ -50,8 +50,9 @@ const MOST_IN_QUARANTINE: usize = 8;
 const STATISTICS: &str = "statistics.json";
 /// An artefact is read whole, so one of this size is no use to anybody.
 const MOST_ARTEFACT_BYTES: u64 = 1 << 30;
-/// Other processes that compile the same module are waited for this long.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Other processes that compile are waited for this long: as long as the worst module that the default limits
+/// accept takes. They may be stopped, so not for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Statistics are not worth more.
 const STATISTICS_PATIENCE: Duration = Duration::from_millis(20);
 /// What a process that died left half-written is removed after this long.
@@ -128,6 +129,12 @@ impl DiskCache {
         &self.key
     }
 
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// What this process did.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
@@ -148,7 +155,7 @@ impl DiskCache {
 
     fn look(&self, key: &CacheKey) -> Found {
         let name = file_name(key);
-        let sealed = match self.directory.read(&name, MOST_ARTEFACT_BYTES) {
+        let sealed = match self.directory.read(&name, MOST_ARTEFACT_BYTES, true) {
             Ok(sealed) => sealed,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -183,10 +190,11 @@ impl DiskCache {
     }
 
     /// Waits for other processes that compile what `key` names, then keeps them waiting until the guard is
-    /// dropped; true if somebody was waited for, who may have stored it. Locks are shared by a few keys, so
-    /// that no lock file ever needs to be removed.
+    /// dropped; true if somebody was waited for, who may have stored it. Locks are shared by a few keys in four
+    /// thousand, so that no lock file ever needs to be removed.
     pub(crate) fn claim(&self, key: &CacheKey) -> (Option<File>, bool) {
-        match self.directory.lock(&format!("lock-{:02x}", key.bytes()[0] & 63), PATIENCE) {
+        let [high, low, ..] = key.bytes();
+        match self.directory.lock(&format!("lock-{:x}{low:02x}", high & 15), PATIENCE) {
             Some((guard, waited)) => (Some(guard), waited),
             None => (None, false),
         }
@@ -215,7 +223,7 @@ impl DiskCache {
         match self.directory.write(&file_name(key), sealed) {
             Ok(()) => {
                 Counters::add(&self.counters.stored, 1);
-                if let Err(error) = self.evict() {
+                if let Err(error) = self.evict(&file_name(key)) {
                     tracing::warn!(%error, "the artefact cache cannot be tidied");
                 }
             }
@@ -226,7 +234,8 @@ impl DiskCache {
     }
 
     /// Removes what was not used for longest until a tenth of the room is free, if there is too much.
-    fn evict(&self) -> io::Result<()> {
+    /// `stored` was just stored for somebody and stays.
+    fn evict(&self, stored: &str) -> io::Result<()> {
         let all = self.directory.entries()?;
         let newest = all.iter().map(|e| e.used).max().unwrap_or(0);
         for left in all.iter().filter(|e| e.name.starts_with(TEMPORARY)) {
@@ -240,9 +249,7 @@ impl DiskCache {
             return Ok(());
         }
         artefacts.sort_by_key(|e| e.used);
-        // The last one was just stored for somebody.
-        artefacts.pop();
-        for entry in artefacts {
+        for entry in artefacts.iter().filter(|e| e.name != stored) {
             if bytes <= self.max_bytes / 10 * 9 {
                 break;
             }
@@ -309,9 +316,18 @@ impl DiskCache {
                 self.quarantine(&name)?;
                 continue;
             };
-            match self.look(&key) {
-                Found::Nothing => verified.set_aside.push(name),
-                Found::Module(..) | Found::Refused(_) => verified.good += 1,
+            let sealed = match self.directory.read(&name, MOST_ARTEFACT_BYTES, false) {
+                // Removed by somebody else meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+                read => Some(read?),
+            };
+            if sealed.is_some_and(|sealed| self.unseal(&key, sealed).is_ok()) {
+                verified.good += 1;
+            } else {
+                self.quarantine(&name)?;
+                Counters::add(&self.counters.set_aside, 1);
+                verified.set_aside.push(name);
             }
         }
         Ok(verified)
@@ -326,7 +342,8 @@ impl DiskCache {
         let (mut files, mut bytes) = (0, 0);
         for entry in self.directory.entries()? {
             let ours = entry.name.ends_with(ARTEFACT);
-            if ours || entry.name.starts_with(TEMPORARY) || entry.name == STATISTICS {
+            // What another process is writing is left to it.
+            if ours || entry.name == STATISTICS {
                 gone(self.directory.remove(&entry.name))?;
             }
             if ours {
@@ -343,7 +360,7 @@ impl DiskCache {
 
     fn kept_statistics(&self) -> Statistics {
         // Nobody depends on them, so what cannot be read counts as nothing.
-        let text = self.directory.read(STATISTICS, 4_096).unwrap_or_default();
+        let text = self.directory.read(STATISTICS, 4_096, false).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 }

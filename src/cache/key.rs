@@ -7,6 +7,10 @@ use cofferdam_prepare::{PREPARE_VERSION, PRICE_VERSION, PrepareOptions};
 
 use crate::policy::SecurityPolicy;
 
+/// Hash of everything in this program that rewrites modules or makes code of them (see `build.rs`): whatever
+/// changes there, and whoever forgets to raise a version, what was compiled before is not found any more.
+const SOURCES: &str = env!("COFFERDAM_CODE_HASH");
+
 /// What decides the machine code of a module: two loads with the same key may share it. BLAKE3 over the
 /// module, the policy's part in it, the versions of what rewrites it, and the engine with its settings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +44,8 @@ impl CacheKey {
         part(descriptor.version.as_bytes());
         part(descriptor.compiler.as_bytes());
         part(engine.settings().as_bytes());
+        part(format!("{:?}", engine.assist()).as_bytes());
+        part(SOURCES.as_bytes());
         Self(*hasher.finalize().as_bytes())
     }
 

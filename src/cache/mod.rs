@@ -15,7 +15,7 @@ mod key;
 mod memory;
 mod statistics;
 
-pub use directory::{CacheError, create_key_file, read_key_file};
+pub use directory::{CacheError, create_key_file, read_key_file, within_reach};
 pub use disk::{DiskCache, DiskCacheConfig, Inventory, Verified};
 pub use key::CacheKey;
 pub use memory::ModuleCache;

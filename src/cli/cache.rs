@@ -33,6 +33,11 @@ pub struct CacheArgs {
 }
 
 impl CacheArgs {
+    /// Where the cache is, used or not.
+    pub fn directory(&self, user: &UserConfig) -> Option<PathBuf> {
+        self.config(user).ok().map(|config| config.directory)
+    }
+
     fn config(&self, user: &UserConfig) -> anyhow::Result<DiskCacheConfig> {
         let configured = user.cache.clone().unwrap_or_default();
         let directory = self.cache_dir.clone().or(configured.dir).or_else(DiskCacheConfig::default_directory);

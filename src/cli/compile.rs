@@ -74,9 +74,18 @@ impl Compile {
                 return Ok(ending.exit_code());
             }
         };
-        File::create(&self.output)
-            .and_then(|mut output| output.write_all(&file))
-            .with_context(|| format!("cannot write {}", self.output.display()))?;
+        self.write(&file).with_context(|| format!("cannot write {}", self.output.display()))?;
         Ok(0)
+    }
+
+    /// Whole or not at all: a file that is there is replaced when the new one is complete.
+    fn write(&self, file: &[u8]) -> std::io::Result<()> {
+        let mut name = self.output.clone().into_os_string();
+        name.push(format!(".{}.tmp", std::process::id()));
+        let temporary = PathBuf::from(name);
+        let mut output = File::options().write(true).create_new(true).open(&temporary)?;
+        output.write_all(file).and_then(|()| std::fs::rename(&temporary, &self.output)).inspect_err(|_| {
+            let _ = std::fs::remove_file(&temporary);
+        })
     }
 }

@@ -128,6 +128,9 @@ impl Ending {
                 Limit::TableElements.reason(),
                 format!("{message}; raise it with --table-elements"),
             ),
+            GuestError::CacheWithinReach { .. } => {
+                Self::before_call("refused", "cache_within_reach", format!("{message} (--cache-dir)"))
+            }
             GuestError::HostMemory(_) => Self::before_call("refused", "host_memory", message),
             GuestError::Instantiate(E::Engine(_)) | GuestError::Engine(_) => {
                 Self::before_call("engine_fault", "engine", message)

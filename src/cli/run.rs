@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use cofferdam::cache::bundle;
-use cofferdam::host::wasi::{Output, Stdin, WasiConfig, WasiLimits};
+use cofferdam::cache::{bundle, within_reach};
+use cofferdam::host::wasi::{Output, Source, Stdin, WasiConfig, WasiLimits};
 use cofferdam::policy::Given;
 use cofferdam::policy::file::StdinPart;
 use cofferdam::sandbox::{COMMAND, Module};
@@ -163,7 +163,9 @@ impl Run {
         }
         let resources = self.cache.resources(&resolved.config);
         let sandbox = Sandbox::builder(engine).policy(given.policy.clone()).resources(resources).build()?;
-        self.run(&sandbox, self.wasi(&resolved, given)?, &bytes, context, line_is_open)
+        // Keys that artefacts are believed by. The cache's is one even where this run does without.
+        let secrets: Vec<_> = self.trust_key.iter().cloned().chain(self.cache.directory(&resolved.config)).collect();
+        self.run(&sandbox, self.wasi(&resolved, given)?, &bytes, &secrets, context, line_is_open)
     }
 
     fn run(
@@ -171,6 +173,7 @@ impl Run {
         sandbox: &Sandbox,
         wasi: WasiConfig,
         bytes: &[u8],
+        secrets: &[PathBuf],
         context: &mut Context,
         line_is_open: &mut bool,
     ) -> anyhow::Result<Ending> {
@@ -197,6 +200,9 @@ impl Run {
             Ok(args) => args,
             Err(why) => return Ok(Ending::refused("bad_arguments", why)),
         };
+        if let Some(ending) = within_reach_of_guest(&wasi, secrets) {
+            return Ok(ending);
+        }
         let wasi = wasi.build()?;
         let mut guest = match sandbox.guest(&module, GuestState::with_wasi(wasi)) {
             Ok(guest) => guest,
@@ -229,6 +235,25 @@ pub fn module_in(file: &[u8]) -> &[u8] {
     if bundle::is_bundle(file) { bundle::read(file).map_or(file, |bundle| bundle.module) } else { file }
 }
 
+/// Refuses to give a guest a directory through which it could read or replace a key that later runs believe.
+fn within_reach_of_guest(wasi: &WasiConfig, secrets: &[PathBuf]) -> Option<Ending> {
+    let directories = wasi.preopens.iter().filter_map(|preopen| match &preopen.source {
+        Source::Host(path) | Source::Overlay(path) => Some(path),
+        _ => None,
+    });
+    directories.into_iter().find_map(|directory| {
+        let secret = secrets.iter().find(|secret| within_reach(directory, secret))?;
+        let message = format!(
+            "the directory {} cannot be given to the guest: through it the guest could reach {}, and with the key there \
+             make machine code that later runs would believe; give it a directory below, or keep that elsewhere \
+             (--cache-dir, --trust-key)",
+            directory.display(),
+            secret.display()
+        );
+        Some(Ending::refused("cache_within_reach", message))
+    })
+}
+
 /// Reads at most one byte more than a module (or a compiled one, which says so in its first bytes) may have, so
 /// that an endless file is refused like a large one.
 pub fn read_module(path: &Path, cap: u64) -> anyhow::Result<Vec<u8>> {
@@ -237,9 +262,11 @@ pub fn read_module(path: &Path, cap: u64) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut read = |most: u64| {
         let done = (&file).take(most).read_to_end(&mut bytes);
-        done.with_context(|| format!("cannot read {}", path.display())).map(|_| bundle::is_bundle(&bytes))
+        done.with_context(|| format!("cannot read {}", path.display()))?;
+        // One whose module is too large anyway is not read to its end.
+        Ok::<_, anyhow::Error>(bundle::module_len(&bytes).is_some_and(|len| len <= cap))
     };
-    let start = bundle::MAGIC.len() as u64;
+    let start = bundle::HEAD as u64;
     let cap = if read(start)? { bundle::MOST_BYTES } else { cap };
     read(cap.saturating_add(1).saturating_sub(start))?;
     Ok(bytes)

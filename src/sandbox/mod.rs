@@ -16,6 +16,7 @@ mod resources;
 mod typed;
 mod workers;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cofferdam_engine::{
@@ -24,6 +25,7 @@ use cofferdam_engine::{
 };
 use cofferdam_prepare::{ModuleBytes, recognise};
 
+use crate::cache::within_reach;
 use crate::host::{GuestState, wasi};
 use crate::policy::{CannotEnforce, Limits, SecurityPolicy};
 
@@ -163,6 +165,18 @@ pub enum GuestError {
         /// Why.
         error: AccessError,
     },
+    /// It would reach the artefact cache, and with it could forge machine code for the next run.
+    #[error(
+        "the directory {} cannot be given to a guest: through it the guest could reach the artefact cache in {}, and \
+         put code there that the next run would believe; give it another directory, or keep the cache elsewhere",
+        directory.display(), cache.display()
+    )]
+    CacheWithinReach {
+        /// The directory on the host.
+        directory: PathBuf,
+        /// Where the cache is.
+        cache: PathBuf,
+    },
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineFault),
@@ -272,6 +286,12 @@ impl Sandbox {
     /// As [`Sandbox::guest`].
     pub fn guest_with(&self, module: &Module, mut state: GuestState, limits: Limits) -> Result<Guest, GuestError> {
         state.apply(&limits, self.0.policy.determinism);
+        if let (Some(cache), Some(wasi)) = (&self.0.resources.disk, &state.wasi) {
+            let cache = cache.path();
+            if let Some(directory) = wasi.host_directories().iter().find(|directory| within_reach(directory, cache)) {
+                return Err(GuestError::CacheWithinReach { directory: directory.clone(), cache: cache.to_owned() });
+            }
+        }
         let reservation = self.0.resources.reserve(limits.memory.get())?;
         let mut store = self.0.engine.store(&limits.store(), Box::new(state))?;
         let instance = if module.stand_ins.is_empty() {

@@ -30,7 +30,7 @@ impl fmt::Debug for ArtefactKey {
 }
 
 /// First bytes of a sealed artefact, with the format's version.
-pub const ARTEFACT_MAGIC: &[u8; 8] = b"COFFDAM2";
+pub const ARTEFACT_MAGIC: &[u8; 8] = b"COFFDAM3";
 const MAC_BYTES: usize = 32;
 /// From here on, hashing on all cores is worth the hand-over.
 const WORTH_THREADS: usize = 1 << 20;

@@ -368,6 +368,11 @@ impl WasiConfig {
         let clock = Clock::new(self.clocks);
         let quota = Arc::new(Quota::new(self.limits.scratch_bytes, self.limits.disk_bytes));
         let (descriptors, volumes) = descriptors(&self.preopens, &self.limits, &quota, &clock)?;
+        let on_host = self.preopens.iter().filter_map(|preopen| match &preopen.source {
+            Source::Host(path) | Source::Overlay(path) => Some(path.clone()),
+            Source::Memory(_) => None,
+        });
+        let host_directories = on_host.collect();
         Ok(WasiState {
             args: arguments(&self.args)?,
             env: environment(&self.env)?,
@@ -379,6 +384,7 @@ impl WasiConfig {
             listing_bytes: 0,
             quota,
             volumes,
+            host_directories,
             clock,
             random: random::Source::new(self.random),
             limits: self.limits,

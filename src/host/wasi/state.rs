@@ -1,5 +1,6 @@
 //! [`WasiState`]: what the host keeps of WASI for one guest, and how a call gets at it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cofferdam_engine::{Caller, HostError};
@@ -35,12 +36,19 @@ pub struct WasiState {
     pub(super) quota: Arc<Quota>,
     /// Memory file systems and overlays, by the guest's name for each.
     pub(super) volumes: Vec<(String, Arc<Volume>)>,
+    /// Directories of the host's that the guest was given, as they were named.
+    pub(super) host_directories: Vec<PathBuf>,
     pub(super) clock: Clock,
     pub(super) random: Source,
     pub(super) limits: WasiLimits,
 }
 
 impl WasiState {
+    /// Directories of the host's that the guest was given, to be changed or only read.
+    pub(crate) fn host_directories(&self) -> &[PathBuf] {
+        &self.host_directories
+    }
+
     /// What the guest has written to a captured stdout so far; empty if it is not captured.
     #[must_use]
     pub fn stdout_bytes(&self) -> &[u8] {
