@@ -41,7 +41,9 @@ macro_rules! files {
 }
 
 /// The row files.
-const FILES: &[(&str, &str)] = files!["prices.rows"];
+const FILES: &[(&str, &str)] = files![
+    "gate.rows" "prices.rows" "fuel.rows" "caps.rows" "time.rows" "outcomes.rows" "border.rows" "determinism.rows"
+];
 
 /// Every row: those of the row files, and those that are functions.
 #[must_use]

@@ -9,7 +9,7 @@ use crate::row::{
 };
 
 /// Fuel of a call whose row names none.
-pub const PLENTY: u64 = 1 << 40;
+pub const PLENTY: u64 = 1 << 50;
 
 type Read<T> = Result<T, String>;
 
@@ -30,7 +30,7 @@ pub fn rows(file: &str, text: &str) -> Vec<Row> {
     let mut rows: Vec<Row> = rows.into_iter().map(Reading::finish).collect();
     if let Some(line) = lost {
         let body = Body::Unreadable(format!("{file}:{line}: a line before the first row"));
-        rows.push(Row { name: file.to_owned(), clause: Clause::Border, body });
+        rows.push(Row { name: file.to_owned(), clause: Clause::Border, portable_only: false, body });
     }
     rows
 }
@@ -38,6 +38,7 @@ pub fn rows(file: &str, text: &str) -> Vec<Row> {
 struct Reading {
     name: String,
     clause: Option<Clause>,
+    portable_only: bool,
     script: Script,
     module: Option<usize>,
     trouble: Option<String>,
@@ -54,7 +55,7 @@ impl Reading {
             caps: Vec::new(),
             steps: Vec::new(),
         };
-        Self { name: name.to_owned(), clause: None, script, module: None, trouble: None }
+        Self { name: name.to_owned(), clause: None, portable_only: false, script, module: None, trouble: None }
     }
 
     fn finish(mut self) -> Row {
@@ -69,7 +70,7 @@ impl Reading {
             None => Body::Script(Box::new(self.script)),
             Some(trouble) => Body::Unreadable(trouble),
         };
-        Row { name: self.name, clause, body }
+        Row { name: self.name, clause, portable_only: self.portable_only, body }
     }
 
     fn line(&mut self, at: usize, line: &str) {
@@ -98,6 +99,7 @@ impl Reading {
         match word {
             "clause" => self.clause = Some(Clause::by_id(rest).ok_or("no such clause")?),
             "allow" => self.script.features = features(rest)?,
+            "portable" => self.portable_only = true,
             "nans" => self.script.canonical_nans = true,
             "cap" => self.cap(rest)?,
             "module" => {

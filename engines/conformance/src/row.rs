@@ -13,6 +13,8 @@ pub struct Row {
     pub name: String,
     /// The clause it is about.
     pub clause: Clause,
+    /// Whether it is about stopping points, which are the same on every engine in portable mode alone.
+    pub portable_only: bool,
     /// What it does.
     pub body: Body,
 }

@@ -37,7 +37,7 @@ pub fn run_with(engine: &Arc<dyn Engine>, skips: &[Skip]) -> Report {
     let descriptor = engine.descriptor();
     let mut lines = Vec::new();
     for mode in descriptor.capabilities.fuel_modes {
-        for row in crate::rows() {
+        for row in crate::rows().iter().filter(|r| *mode == FuelMode::Portable || !r.portable_only) {
             lines.push(run_row(engine, row, *mode, skips));
         }
     }

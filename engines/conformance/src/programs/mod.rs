@@ -14,6 +14,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
     PROGRAMS.iter().copied().flatten().map(|(name, clause, program)| Row {
         name: (*name).to_owned(),
         clause: *clause,
+        portable_only: false,
         body: Body::Program(*program),
     })
 }
