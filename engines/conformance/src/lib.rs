@@ -14,6 +14,11 @@
 
 mod cell;
 mod clause;
+pub mod compare;
+#[cfg(feature = "generate")]
+pub mod generate;
+#[cfg(feature = "harness")]
+pub mod harness;
 mod literal;
 mod palette;
 mod programs;
@@ -42,7 +47,7 @@ macro_rules! files {
 
 /// The row files.
 const FILES: &[(&str, &str)] = files![
-    "gate.rows" "prices.rows" "fuel.rows" "caps.rows" "time.rows" "outcomes.rows" "border.rows" "determinism.rows"
+    "gate.rows" "prices.rows" "fuel.rows" "caps.rows" "time.rows" "outcomes.rows" "frames.rows" "border.rows" "determinism.rows"
 ];
 
 /// Every row: those of the row files, and those that are functions.

@@ -84,8 +84,3 @@ pub fn write(value: &Value) -> String {
     }
 }
 
-/// `values` as rows write them.
-#[must_use]
-pub fn write_all(values: &[Value]) -> String {
-    if values.is_empty() { "()".to_owned() } else { values.iter().map(write).collect::<Vec<_>>().join(" ") }
-}

@@ -25,6 +25,12 @@ pub struct Skip {
     pub reason: &'static str,
 }
 
+impl Skip {
+    pub(crate) fn matches(&self, engine: &str, row: &Row, mode: FuelMode) -> bool {
+        self.engine == engine && self.row == row.name && self.mode.is_none_or(|m| m == mode)
+    }
+}
+
 /// Runs every row on `engine`, in every fuel mode that it claims.
 #[must_use]
 pub fn run(engine: &Arc<dyn Engine>) -> Report {
@@ -48,7 +54,7 @@ pub fn run_with(engine: &Arc<dyn Engine>, skips: &[Skip]) -> Report {
 #[must_use]
 pub fn run_row(engine: &Arc<dyn Engine>, row: &Row, mode: FuelMode, skips: &[Skip]) -> Line {
     let id = engine.descriptor().id;
-    let skip = skips.iter().find(|s| s.engine == id && s.row == row.name && s.mode.is_none_or(|m| m == mode));
+    let skip = skips.iter().find(|s| s.matches(id, row, mode));
     let status = match (outcome(&Cell { engine, mode }, row), skip) {
         (Ok(()), None) => Status::Passed,
         (Ok(()), Some(skip)) => Status::PassesNow(skip.reason.to_owned()),

@@ -1,9 +1,10 @@
 //! Runs rows that are data.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use cofferdam_engine::{
-    AccessError, CallBudget, Extern, FuelMode, GlobalType, Import, InstantiateError, MemoryType, Stop, TableType,
+    AccessError, CallBudget, CancelHandle, Extern, FuelMode, GlobalType, Import, InstantiateError, MemoryType, Stop, TableType,
     ValType, Value,
 };
 
@@ -14,6 +15,8 @@ use crate::trouble::{Done, Trouble, same};
 
 /// Longest budget that a step tries one by one.
 const MOST_BUDGETS: u64 = 5_000;
+/// A call with a deadline that is still under way after this is ended otherwise, and the row fails.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// Runs `script` in `cell`.
 ///
@@ -114,13 +117,17 @@ impl Runner<'_> {
         let args = call.args.iter().zip(types).map(|(word, ty)| literal::typed(word, ty));
         let args = args.collect::<Done<Vec<_>>>()?;
         budget.timeout = call.timeout_ms.map(Duration::from_millis);
-        let cancel = cofferdam_engine::CancelHandle::new();
+        let cancel = CancelHandle::new();
         self.guest.kit_state()?.cancel = cancel.clone();
-        budget.cancel = Some(cancel);
-        Ok(match self.guest.run(func, &args, budget)? {
+        budget.cancel = Some(cancel.clone());
+        let ended = match call.timeout_ms {
+            None => self.guest.run(func, &args, budget)?,
+            Some(_) => watched(cancel, || self.guest.run(func, &args, budget))?,
+        };
+        Ok(match ended {
             Ok(results) => (CallEnd::Completed(results.iter().map(literal::write).collect()), results, Vec::new()),
             Err(stop) => {
-                let (end, places) = ended(stop)?;
+                let (end, places) = in_words(stop)?;
                 let frames = places.into_iter().map(|p| Frame {
                     function: p.function,
                     name: p.name.map(|n| n.to_string()),
@@ -331,6 +338,21 @@ impl Runner<'_> {
     }
 }
 
+/// Does `work`, and cancels it should the deadline not have ended it long ago.
+fn watched<T>(cancel: CancelHandle, work: impl FnOnce() -> T) -> T {
+    let (done, wait) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if wait.recv_timeout(LONGEST_WAIT) == Err(RecvTimeoutError::Timeout) {
+                cancel.cancel();
+            }
+        });
+        let worked = work();
+        drop(done);
+        worked
+    })
+}
+
 impl Frame {
     /// This frame without what `expected` leaves open.
     fn as_far_as(&self, expected: &Self) -> Self {
@@ -347,7 +369,7 @@ fn no(target: &Target, kind: &str) -> Trouble {
 }
 
 /// A stop in the row's words, and its frames.
-fn ended(stop: Stop) -> Done<(CallEnd, Vec<cofferdam_engine::Place>)> {
+fn in_words(stop: Stop) -> Done<(CallEnd, Vec<cofferdam_engine::Place>)> {
     Ok(match stop {
         Stop::Trap(trap) => (CallEnd::Trap(trap.kind), trap.frames),
         Stop::Limit { limit, frames } => (CallEnd::Limit(limit), frames),
