@@ -61,7 +61,7 @@ pub struct Call {
     pub consumed: u64,
     /// Results, trap, limit, exit code, in words.
     pub ended: String,
-    /// Frames of a trap or limit, if the engine can tell them.
+    /// Frames of a trap, if the engine can tell them.
     pub frames: Option<Vec<Place>>,
 }
 
@@ -272,9 +272,8 @@ impl Runner<'_> {
                 (format!("completed {}", results.iter().map(literal::write).collect::<Vec<_>>().join(" ")), None)
             }
             Err(Stop::Trap(trap)) => (format!("trap {}", trap.kind.reason()), shows_frames.then_some(trap.frames)),
-            Err(Stop::Limit { limit, frames }) => {
-                (format!("limit {}", limit.reason()), shows_frames.then_some(frames))
-            }
+            // Its frames are shown where an engine can tell them, which is not the same for all.
+            Err(Stop::Limit { limit, .. }) => (format!("limit {}", limit.reason()), None),
             Err(Stop::Exit(code)) => (format!("exit {code}"), None),
             Err(Stop::Host(why)) => (format!("host {why}"), None),
             Err(Stop::BadArguments { expected }) => (format!("bad-arguments {expected}"), None),

@@ -16,7 +16,7 @@ use crate::trouble::{Done, Trouble, same};
 /// Longest budget that a step tries one by one.
 const MOST_BUDGETS: u64 = 5_000;
 /// A call with a deadline that is still under way after this is ended otherwise, and the row fails.
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Runs `script` in `cell`.
 ///
