@@ -57,9 +57,7 @@ impl<'a> Cell<'a> {
         match self.engine.compile(module) {
             Ok(compiled) if missing.is_empty() => Ok(compiled),
             Ok(_) => Err(Trouble::Wrong(format!("compiled a module with {missing:?}, which it does not claim"))),
-            Err(CompileError::Unsupported { engine, proposal })
-                if missing.has(proposal) && engine == descriptor.id =>
-            {
+            Err(CompileError::Unsupported { engine, proposal }) if missing.has(proposal) && engine == descriptor.id => {
                 Err(Trouble::Lacks(format!("proposal `{proposal}`")))
             }
             Err(other) if missing.is_empty() => Err(Trouble::Wrong(format!("compiling failed: {other}"))),
@@ -182,12 +180,7 @@ impl Guest {
     ///
     /// # Errors
     /// [`Trouble::Wrong`] if any of that does not hold.
-    pub fn run(
-        &mut self,
-        func: FuncHandle,
-        args: &[Value],
-        budget: &mut CallBudget,
-    ) -> Done<Result<Vec<Value>, Stop>> {
+    pub fn run(&mut self, func: FuncHandle, args: &[Value], budget: &mut CallBudget) -> Done<Result<Vec<Value>, Stop>> {
         let ty = self.store.func_type(func).ok_or_else(|| Trouble::wrong("the function has no type"))?;
         let blank = Value::results_of(&ty);
         let mut results = blank.clone();
@@ -221,12 +214,7 @@ impl Guest {
     ///
     /// # Errors
     /// As [`Guest::run`].
-    pub fn call_with(
-        &mut self,
-        name: &str,
-        args: &[Value],
-        budget: &mut CallBudget,
-    ) -> Done<Result<Vec<Value>, Stop>> {
+    pub fn call_with(&mut self, name: &str, args: &[Value], budget: &mut CallBudget) -> Done<Result<Vec<Value>, Stop>> {
         let func = self.func("main", name)?;
         self.run(func, args, budget)
     }

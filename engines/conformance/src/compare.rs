@@ -187,7 +187,12 @@ pub fn compare(
 ///
 /// # Errors
 /// [`Trouble::Lacks`] for a proposal that the engine does not have; [`Trouble::Wrong`].
-pub fn observe(engine: &Arc<dyn Engine>, mode: FuelMode, program: &Program, budgets: &[u64]) -> Result<Observed, Trouble> {
+pub fn observe(
+    engine: &Arc<dyn Engine>,
+    mode: FuelMode,
+    program: &Program,
+    budgets: &[u64],
+) -> Result<Observed, Trouble> {
     let cell = Cell { engine, mode };
     let canonical_nans = engine.descriptor().capabilities.nan_canonicalisation;
     let prepared = cell.prepared(&program.module, program.features, canonical_nans).map_err(Trouble::wrong)?;
@@ -268,9 +273,7 @@ impl Runner<'_> {
         let ended = store.call(func, args, &mut results, &mut budget);
         let shows_frames = self.engine.descriptor().capabilities.trap_frames;
         let (ended, frames) = match ended {
-            Ok(()) => {
-                (format!("completed {}", results.iter().map(literal::write).collect::<Vec<_>>().join(" ")), None)
-            }
+            Ok(()) => (format!("completed {}", results.iter().map(literal::write).collect::<Vec<_>>().join(" ")), None),
             Err(Stop::Trap(trap)) => (format!("trap {}", trap.kind.reason()), shows_frames.then_some(trap.frames)),
             // Its frames are shown where an engine can tell them, which is not the same for all.
             Err(Stop::Limit { limit, .. }) => (format!("limit {}", limit.reason()), None),
@@ -328,7 +331,8 @@ fn words_of_table(store: &mut dyn Store, table: cofferdam_engine::TableHandle) -
 
 /// Where two runs differ, with both sides.
 fn difference(first: &Observed, second: &Observed) -> Option<String> {
-    let differ = |what: &str, a: &dyn std::fmt::Debug, b: &dyn std::fmt::Debug| Some(format!("{what}\n  {a:?}\n  {b:?}"));
+    let differ =
+        |what: &str, a: &dyn std::fmt::Debug, b: &dyn std::fmt::Debug| Some(format!("{what}\n  {a:?}\n  {b:?}"));
     if first.refused != second.refused {
         return differ("instantiation", &first.refused, &second.refused);
     }

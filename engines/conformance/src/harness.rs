@@ -58,7 +58,7 @@ pub fn main(engines: &[Arc<dyn Engine>], skips: &'static [Skip]) -> ExitCode {
 #[macro_export]
 macro_rules! conformance_tests {
     ($engine:expr) => {
-        $crate::conformance_tests!($engine, &[]);
+        $crate::conformance_tests!($engine, $crate::SKIPS);
     };
     ($engine:expr, $skips:expr) => {
         fn main() -> ::std::process::ExitCode {

@@ -27,6 +27,7 @@ pub mod report;
 mod row;
 mod run;
 mod script;
+mod skips;
 mod trouble;
 
 use std::sync::LazyLock;
@@ -35,10 +36,9 @@ pub use cell::{Cell, Guest};
 pub use clause::Clause;
 pub use palette::KitState;
 pub use report::{Counts, Line, Report, Status};
-pub use row::{
-    AccessEnd, Body, Call, CallEnd, Cap, Frame, HostMade, MadeEnd, Row, Script, Step, Target, UsageField,
-};
+pub use row::{AccessEnd, Body, Call, CallEnd, Cap, Frame, HostMade, MadeEnd, Row, Script, Step, Target, UsageField};
 pub use run::{Skip, run, run_row, run_with};
+pub use skips::SKIPS;
 pub use trouble::{Done, Trouble};
 
 macro_rules! files {

@@ -43,15 +43,8 @@ pub fn value(word: &str, ty: ValType) -> Done<Value> {
 /// # Errors
 /// It writes none.
 pub fn typed(word: &str, ty: Option<ValType>) -> Done<Value> {
-    let types = [
-        ValType::I32,
-        ValType::I64,
-        ValType::F32,
-        ValType::F64,
-        ValType::V128,
-        ValType::FuncRef,
-        ValType::ExternRef,
-    ];
+    let types =
+        [ValType::I32, ValType::I64, ValType::F32, ValType::F64, ValType::V128, ValType::FuncRef, ValType::ExternRef];
     if let Some((name, word)) = word.split_once(':')
         && let Some(ty) = types.into_iter().find(|t| t.to_string() == name)
     {
@@ -83,4 +76,3 @@ pub fn write(value: &Value) -> String {
         other => other.to_string(),
     }
 }
-

@@ -19,7 +19,10 @@ pub struct KitState {
 fn func(
     params: &[ValType],
     results: &[ValType],
-    body: impl Fn(&mut cofferdam_engine::Caller<'_>, &[Value], &mut [Value]) -> Result<(), HostError> + Send + Sync + 'static,
+    body: impl Fn(&mut cofferdam_engine::Caller<'_>, &[Value], &mut [Value]) -> Result<(), HostError>
+    + Send
+    + Sync
+    + 'static,
 ) -> HostFunc {
     HostFunc::new(FuncType::new(params, results), body)
 }
@@ -54,41 +57,61 @@ fn functions() -> Vec<(&'static str, HostFunc)> {
     vec![
         ("nop", func(&[], &[], |_, _, _| Ok(()))),
         ("quick", func(&[], &[], |_, _, _| Ok(())).quick()),
-        ("add_one", func(&[I32], &[I32], |_, args, results| {
-            give(results, Value::I32(i32_at(args, 0)?.wrapping_add(1)))
-        })),
-        ("log", func(&[I32], &[], |caller, args, _| {
-            let told = i32_at(args, 0)?;
-            caller.state::<KitState>()?.trace.push(told);
-            Ok(())
-        })),
+        (
+            "add_one",
+            func(&[I32], &[I32], |_, args, results| give(results, Value::I32(i32_at(args, 0)?.wrapping_add(1)))),
+        ),
+        (
+            "log",
+            func(&[I32], &[], |caller, args, _| {
+                let told = i32_at(args, 0)?;
+                caller.state::<KitState>()?.trace.push(told);
+                Ok(())
+            }),
+        ),
         // Fuel.
         ("charge", func(&[I32], &[], |caller, args, _| caller.charge(u64::from(i32_at(args, 0)?.cast_unsigned())))),
-        ("charge_bytes", func(&[I32], &[], |caller, args, _| {
-            caller.charge_bytes(u64::from(i32_at(args, 0)?.cast_unsigned()))
-        })),
+        (
+            "charge_bytes",
+            func(&[I32], &[], |caller, args, _| caller.charge_bytes(u64::from(i32_at(args, 0)?.cast_unsigned()))),
+        ),
         // What it charged could not be paid, and it makes light of it.
-        ("careless", func(&[I32], &[], |caller, args, _| {
-            drop(caller.charge(u64::from(i32_at(args, 0)?.cast_unsigned())));
-            Ok(())
-        })),
-        ("fuel_left", func(&[], &[I64], |caller, _, results| {
-            let left = caller.fuel_left();
-            give(results, Value::from(left))
-        })),
+        (
+            "careless",
+            func(&[I32], &[], |caller, args, _| {
+                drop(caller.charge(u64::from(i32_at(args, 0)?.cast_unsigned())));
+                Ok(())
+            }),
+        ),
+        (
+            "fuel_left",
+            func(&[], &[I64], |caller, _, results| {
+                let left = caller.fuel_left();
+                give(results, Value::from(left))
+            }),
+        ),
         // Memory.
-        ("memory_size", func(&[], &[I32], |caller, _, results| {
-            let size = u32::try_from(caller.memory_size()).unwrap_or(u32::MAX);
-            give(results, Value::from(size))
-        })),
-        ("poke", func(&[I32, I32], &[], |caller, args, _| {
-            let (at, byte) = (i32_at(args, 0)?, i32_at(args, 1)?);
-            Ok(caller.write(at.cast_unsigned(), &[byte as u8])?)
-        })),
-        ("peek", func(&[I32], &[I32], |caller, args, results| {
-            let [byte] = caller.array::<1>(i32_at(args, 0)?.cast_unsigned())?;
-            give(results, Value::from(u32::from(byte)))
-        })),
+        (
+            "memory_size",
+            func(&[], &[I32], |caller, _, results| {
+                let size = u32::try_from(caller.memory_size()).unwrap_or(u32::MAX);
+                give(results, Value::from(size))
+            }),
+        ),
+        (
+            "poke",
+            func(&[I32, I32], &[], |caller, args, _| {
+                let (at, byte) = (i32_at(args, 0)?, i32_at(args, 1)?);
+                Ok(caller.write(at.cast_unsigned(), &[byte as u8])?)
+            }),
+        ),
+        (
+            "peek",
+            func(&[I32], &[I32], |caller, args, results| {
+                let [byte] = caller.array::<1>(i32_at(args, 0)?.cast_unsigned())?;
+                give(results, Value::from(u32::from(byte)))
+            }),
+        ),
         // Ends.
         ("fail", func(&[], &[], |_, _, _| Err(HostError::failed("as the row wants it")))),
         // Past the panic hook, so that nothing is printed.
@@ -98,19 +121,28 @@ fn functions() -> Vec<(&'static str, HostFunc)> {
         ("output", func(&[], &[], |_, _, _| Err(HostError::Limit(Limit::Output)))),
         ("mistyped", func(&[], &[I32], |_, _, results| give(results, Value::I64(1)))),
         // Time.
-        ("cancel", func(&[], &[], |caller, _, _| {
-            caller.state::<KitState>()?.cancel.cancel();
-            Ok(())
-        })),
-        ("sleep", func(&[I32], &[], |_, args, _| {
-            std::thread::sleep(std::time::Duration::from_millis(u64::from(i32_at(args, 0)?.cast_unsigned())));
-            Ok(())
-        })),
+        (
+            "cancel",
+            func(&[], &[], |caller, _, _| {
+                caller.state::<KitState>()?.cancel.cancel();
+                Ok(())
+            }),
+        ),
+        (
+            "sleep",
+            func(&[I32], &[], |_, args, _| {
+                std::thread::sleep(std::time::Duration::from_millis(u64::from(i32_at(args, 0)?.cast_unsigned())));
+                Ok(())
+            }),
+        ),
         ("pending", HostFunc::asynchronous(FuncType::new([], []), |_, _| Ok(Box::pin(std::future::pending())))),
-        ("later", HostFunc::asynchronous(FuncType::new([I32], [I32]), |_, args| {
-            let given = i32_at(args, 0)?;
-            Ok(later(given))
-        })),
+        (
+            "later",
+            HostFunc::asynchronous(FuncType::new([I32], [I32]), |_, args| {
+                let given = i32_at(args, 0)?;
+                Ok(later(given))
+            }),
+        ),
         // Values.
         ("id_i32", identity(I32)),
         ("id_i64", identity(I64)),
@@ -119,12 +151,15 @@ fn functions() -> Vec<(&'static str, HostFunc)> {
         ("id_v128", identity(V128)),
         ("id_func", identity(FuncRef)),
         ("id_extern", identity(ExternRef)),
-        ("reverse", func(&[I32, I64, F32, F64, ExternRef], &[ExternRef, F64, F32, I64, I32], |_, args, results| {
-            for (result, arg) in results.iter_mut().zip(args.iter().rev()) {
-                *result = *arg;
-            }
-            Ok(())
-        })),
+        (
+            "reverse",
+            func(&[I32, I64, F32, F64, ExternRef], &[ExternRef, F64, F32, I64, I32], |_, args, results| {
+                for (result, arg) in results.iter_mut().zip(args.iter().rev()) {
+                    *result = *arg;
+                }
+                Ok(())
+            }),
+        ),
     ]
 }
 

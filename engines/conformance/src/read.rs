@@ -212,14 +212,10 @@ fn step(word: &str, rest: &str) -> Read<Step> {
             Step::Usage(fields.collect::<Read<_>>()?)
         }
         "global" => Step::Global { target: target(word_at(0)?), value: needed()?.to_owned() },
-        "set-global" => Step::SetGlobal {
-            target: target(word_at(0)?),
-            value: word_at(1)?.to_owned(),
-            end: access_end(needed()?)?,
-        },
-        "memory" => {
-            Step::Memory { target: target(word_at(0)?), at: number(word_at(1)?)?, bytes: bytes(needed()?)? }
+        "set-global" => {
+            Step::SetGlobal { target: target(word_at(0)?), value: word_at(1)?.to_owned(), end: access_end(needed()?)? }
         }
+        "memory" => Step::Memory { target: target(word_at(0)?), at: number(word_at(1)?)?, bytes: bytes(needed()?)? },
         "memory-size" => Step::MemorySize { target: target(word_at(0)?), bytes: number(needed()?)? },
         "write" => Step::WriteMemory {
             target: target(word_at(0)?),

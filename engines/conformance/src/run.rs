@@ -9,6 +9,7 @@ use crate::cell::Cell;
 use crate::report::{Line, Report, Status};
 use crate::row::{Body, Row};
 use crate::script;
+use crate::skips::SKIPS;
 use crate::trouble::{Done, Trouble};
 
 /// A row that an engine is known not to pass, with the reason: an issue of the engine's, as a rule. The row
@@ -31,13 +32,13 @@ impl Skip {
     }
 }
 
-/// Runs every row on `engine`, in every fuel mode that it claims.
+/// Runs every row on `engine`, in every fuel mode that it claims, with the skips declared in [`SKIPS`].
 #[must_use]
 pub fn run(engine: &Arc<dyn Engine>) -> Report {
-    run_with(engine, &[])
+    run_with(engine, SKIPS)
 }
 
-/// The same with declared skips.
+/// The same with declared skips of the caller's own.
 #[must_use]
 pub fn run_with(engine: &Arc<dyn Engine>, skips: &[Skip]) -> Report {
     let descriptor = engine.descriptor();

@@ -4,8 +4,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use cofferdam_engine::{
-    AccessError, CallBudget, CancelHandle, Extern, FuelMode, GlobalType, Import, InstantiateError, MemoryType, Stop, TableType,
-    ValType, Value,
+    AccessError, CallBudget, CancelHandle, Extern, FuelMode, GlobalType, Import, InstantiateError, MemoryType, Stop,
+    TableType, ValType, Value,
 };
 
 use crate::cell::{Cell, Guest};
@@ -177,9 +177,12 @@ impl Runner<'_> {
 
     fn frames(&self, found: &[Frame], expected: &[Frame]) -> Done {
         self.cell.needs(self.cell.engine.descriptor().capabilities.trap_frames, "trap frames")?;
-        let found: Vec<Frame> = found.iter().zip(expected).map(|(f, e)| f.as_far_as(e)).chain(
-            found.iter().skip(expected.len()).cloned(),
-        ).collect();
+        let found: Vec<Frame> = found
+            .iter()
+            .zip(expected)
+            .map(|(f, e)| f.as_far_as(e))
+            .chain(found.iter().skip(expected.len()).cloned())
+            .collect();
         same("frames", &found.as_slice(), &expected)
     }
 
@@ -210,10 +213,15 @@ impl Runner<'_> {
     /// The same row in a new store, with its modules instantiated.
     fn fresh(&self) -> Done<Self> {
         let mut fresh = Runner { cell: self.cell, script: self.script, guest: self.cell.guest(&self.script.limits)? };
-        let mut names: Vec<_> = self.script.steps.iter().filter_map(|(_, s)| match s {
-            Step::Instantiate { module, end: MadeEnd::Made } => Some(&**module),
-            _ => None,
-        }).collect();
+        let mut names: Vec<_> = self
+            .script
+            .steps
+            .iter()
+            .filter_map(|(_, s)| match s {
+                Step::Instantiate { module, end: MadeEnd::Made } => Some(&**module),
+                _ => None,
+            })
+            .collect();
         if names.is_empty() {
             names.push("main");
         }
@@ -322,7 +330,9 @@ impl Runner<'_> {
                 read.map_err(|e| Trouble::wrong(format!("reading `{name}` at {at}: {e}")))?;
                 same(format!("`{name}` at {at}"), &found, bytes)
             }
-            Step::MemorySize { bytes, .. } => same(format!("size of `{name}`"), &store.memory_size(memory), &Ok(*bytes)),
+            Step::MemorySize { bytes, .. } => {
+                same(format!("size of `{name}`"), &store.memory_size(memory), &Ok(*bytes))
+            }
             Step::WriteMemory { at, bytes, end, .. } => {
                 same(format!("writing `{name}` at {at}"), &access(store.memory_write(memory, *at, bytes))?, end)
             }

@@ -1,5 +1,7 @@
 //! The same programs on several engines: equal to the last unit of fuel and the last byte, at any budget.
 
+mod engines;
+
 use std::sync::Arc;
 
 use cofferdam_conformance::compare::{Agreement, Difference, Program, compare, observe};
@@ -7,9 +9,11 @@ use cofferdam_conformance::{Trouble, generate};
 use cofferdam_engine::{Engine, FeatureSet, FuelMode, Proposal, Value};
 use cofferdam_wasmer::WasmerEngine;
 
-/// Every engine that this test knows. One engine is compared with itself: in two stores of two compilations.
+/// Every engine, and the first once more: two compilations of one engine must agree as well.
 fn engines() -> Vec<Arc<dyn Engine>> {
-    vec![Arc::new(WasmerEngine::cranelift()), Arc::new(WasmerEngine::cranelift())]
+    let mut all = engines::all();
+    all.push(all[0].clone());
+    all
 }
 
 /// What all of them run.

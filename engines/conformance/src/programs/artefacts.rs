@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    ArtefactKey, CallBudget, CompiledModule, FeatureSet, FuelMode, Limit, LoadError, PreparedModule, Stop,
-    StoreLimits, TrapKind, Value, VerifiedArtefact,
+    ArtefactKey, CallBudget, CompiledModule, FeatureSet, FuelMode, Limit, LoadError, PreparedModule, Stop, StoreLimits,
+    TrapKind, Value, VerifiedArtefact,
 };
 
 use super::{FIB, Program};

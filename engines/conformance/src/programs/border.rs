@@ -5,8 +5,7 @@ use std::sync::Arc;
 use cofferdam_engine::mock::MockEngine;
 use cofferdam_engine::{
     AccessError, CallBudget, Engine, Extern, FuelMode, FuncHandle, FuncType, GlobalHandle, GlobalType, HostFunc,
-    Import, InstanceId, InstantiateError, Limit, MemoryHandle, Stop, StoreLimits, TableHandle, ValType,
-    Value,
+    Import, InstanceId, InstantiateError, Limit, MemoryHandle, Stop, StoreLimits, TableHandle, ValType, Value,
 };
 
 use super::Program;
@@ -30,13 +29,7 @@ const THINGS: &str = r#"(module (memory (export "m") 1) (global (export "g") (mu
     (table (export "t") 1 funcref) (func (export "f")))"#;
 
 /// Whether every use of these handles is refused as foreign.
-fn refused(
-    guest: &mut crate::cell::Guest,
-    m: MemoryHandle,
-    g: GlobalHandle,
-    t: TableHandle,
-    f: FuncHandle,
-) -> Done {
+fn refused(guest: &mut crate::cell::Guest, m: MemoryHandle, g: GlobalHandle, t: TableHandle, f: FuncHandle) -> Done {
     let foreign = AccessError::ForeignHandle;
     let store = &mut guest.store;
     same("memory_size", &store.memory_size(m), &Err(foreign))?;

@@ -12,7 +12,9 @@ use crate::trouble::{Done, Trouble, same};
 
 pub const ROWS: &[Program] = &[
     ("stack.frames-without-values", Clause::Stack, |cell| recurse(cell, &Shape::default())),
-    ("stack.frames-of-49000-locals", Clause::Stack, |cell| recurse(cell, &Shape { locals: 49_000, ..Shape::default() })),
+    ("stack.frames-of-49000-locals", Clause::Stack, |cell| {
+        recurse(cell, &Shape { locals: 49_000, ..Shape::default() })
+    }),
     ("stack.frames-of-20000-vectors", Clause::Stack, |cell| {
         recurse(cell, &Shape { locals: 20_000, local_type: "v128", ..Shape::default() })
     }),
@@ -26,9 +28,7 @@ pub const ROWS: &[Program] = &[
     ("stack.frames-of-1000-results", Clause::Stack, |cell| {
         recurse(cell, &Shape { results: 1_000, ..Shape::default() })
     }),
-    ("stack.four-million-units", Clause::Stack, |cell| {
-        recurse(cell, &Shape { units: 4 << 20, ..Shape::default() })
-    }),
+    ("stack.four-million-units", Clause::Stack, |cell| recurse(cell, &Shape { units: 4 << 20, ..Shape::default() })),
 ];
 
 /// What the frames of an endless recursion look like.

@@ -23,7 +23,9 @@ fn sound() -> Arc<dyn Engine> {
 /// The rows that fail because of `fault`.
 fn noticed_by(fault: Fault) -> Vec<(&'static str, Clause)> {
     let engine = Broken::new(sound(), fault);
-    let lines = rows().iter().map(|row| (row, run_row(&engine, row, FuelMode::Portable, &[])));
+    // The largest frames take long to compile, and see nothing that other rows of the stack do not.
+    let small = rows().iter().filter(|row| !row.name.starts_with("stack.frames-of-"));
+    let lines = small.map(|row| (row, run_row(&engine, row, FuelMode::Portable, &[])));
     lines.filter(|(_, line)| line.status.is_failure()).map(|(row, _)| (&*row.name, row.clause)).collect()
 }
 
@@ -53,7 +55,11 @@ fn every_fault_is_noticed_and_every_clause_notices_one() {
         clauses.extend(noticed.iter().map(|(_, clause)| *clause));
         useful.extend(noticed.iter().map(|(row, _)| *row));
     }
-    let idle: Vec<_> = rows().iter().filter(|r| !useful.contains(&*r.name)).map(|r| &*r.name).collect();
+    let idle: Vec<_> = rows()
+        .iter()
+        .filter(|r| !r.name.starts_with("stack.frames-of-") && !useful.contains(&*r.name))
+        .map(|r| &*r.name)
+        .collect();
     println!("{} faults, {} of {} rows notice one; the others: {idle:?}", found.len(), useful.len(), rows().len());
     assert!(missed.is_empty(), "{}", missed.join("\n"));
     let blind: Vec<_> = Clause::ALL.iter().filter(|c| !clauses.contains(c)).collect();
@@ -63,10 +69,10 @@ fn every_fault_is_noticed_and_every_clause_notices_one() {
 #[test]
 fn the_wrapper_itself_is_sound() {
     // A fault that no row can meet: what the wrapper does besides is right.
-    let engine = Broken::new(sound(), Fault::Traps(
-        cofferdam_engine::TrapKind::ArrayOutOfBounds,
-        cofferdam_engine::TrapKind::Unreachable,
-    ));
+    let engine = Broken::new(
+        sound(),
+        Fault::Traps(cofferdam_engine::TrapKind::ArrayOutOfBounds, cofferdam_engine::TrapKind::Unreachable),
+    );
     for mode in [FuelMode::Portable, FuelMode::Native] {
         for row in rows() {
             let line = run_row(&engine, row, mode, &[]);
