@@ -478,3 +478,22 @@ fn the_second_run_finds_the_module_in_the_cache() {
     assert!(stderr.contains("open to other users") && stderr.contains("--cache-dir"), "{stderr}");
     assert_eq!(cofferdam(&["cache", "info"]).0, Some(2));
 }
+
+#[test]
+fn the_contract_holds_on_the_engines_of_this_build() {
+    let output = command().args(["conformance", "--json"]).output().expect("the command starts");
+    assert_eq!(output.status.code(), Some(0), "{}", out(&output));
+    let reports: Json = serde_json::from_str(&out(&output)).expect("one JSON array");
+    let names: Vec<_> = cofferdam::engines::names();
+    assert_eq!(reports.as_array().map(Vec::len), Some(names.len()));
+    for (report, name) in reports.as_array().into_iter().flatten().zip(names) {
+        assert_eq!((report["engine"].as_str(), report["failed"].as_u64()), (Some(name), Some(0)));
+        assert!(report["passed"].as_u64() > Some(100), "{name}");
+        let text = out(&command().args(["conformance", "--engine", name]).output().expect("the command starts"));
+        assert!(text.contains("rows on 1 engine(s)") && text.contains(" 0 failed"), "{text}");
+    }
+    for none in ["mock", "v9"] {
+        let output = command().args(["conformance", "--engine", none]).output().expect("the command starts");
+        assert_eq!(output.status.code(), Some(2), "{none}: {}", err(&output));
+    }
+}

@@ -4,6 +4,7 @@
 mod cache;
 mod compile;
 mod config;
+mod conformance;
 mod engines;
 mod inspect;
 mod policy;
@@ -34,6 +35,7 @@ enum Command {
     Compile(Box<compile::Compile>),
     Cache(cache::Cache),
     Engines(engines::Engines),
+    Conformance(conformance::Conformance),
     Completions(shell::Completions),
     Man(shell::Man),
     Inspect(Box<inspect::Inspect>),
@@ -50,6 +52,7 @@ impl Cli {
             Command::Compile(compile) => compile.execute(),
             Command::Cache(cache) => cache.execute(),
             Command::Engines(engines) => engines.execute(),
+            Command::Conformance(conformance) => conformance.execute(),
             Command::Completions(completions) => completions.execute(),
             Command::Man(man) => man.execute(),
             Command::Inspect(inspect) => inspect.execute(),
