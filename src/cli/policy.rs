@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use cofferdam::engines;
 use cofferdam::host::wasi;
-use cofferdam::inspect::{Explanation, MOST_BYTES, Missing, Question, Verdict, explain};
+use cofferdam::inspect::{Explanation, MOST_BYTES, Missing, Question, Verdict, explain, shell};
 use cofferdam::policy::file::{PolicyFile, schema};
 
 use super::inspect::row;
@@ -108,7 +108,7 @@ impl Show {
 pub fn sources(resolved: &Resolved) -> String {
     let rows = resolved.layers.entries().map(|(key, value, source)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        row(&[key, &cofferdam::sandbox::Printable::whole(&value).to_string(), source])
+        row(&[&key, &cofferdam::sandbox::Printable::whole(&value).to_string(), source])
     });
     titled(Paint(false), "", &["key", "value", "from"], rows.collect(), usize::MAX)
 }
@@ -228,13 +228,3 @@ fn missing_words(missing: &Missing) -> String {
     text
 }
 
-/// `word` as a shell reads it back, with what could move a terminal's cursor escaped.
-fn shell(word: &str) -> String {
-    let shown = cofferdam::sandbox::Printable::whole(word).to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,#".contains(c);
-    if !shown.is_empty() && !shown.starts_with('#') && shown.chars().all(plain) {
-        shown
-    } else {
-        format!("'{}'", shown.replace('\'', "'\\''"))
-    }
-}

@@ -17,7 +17,7 @@ use super::cache::{CacheArgs, trusted};
 use super::policy_args::{PolicyArgs, Resolved};
 use super::progress::while_doing;
 use super::report::{Context, Ending};
-use super::say::{print, say};
+use super::say::{print_results, say};
 use super::units;
 
 /// Run a WebAssembly module inside limits.
@@ -130,7 +130,7 @@ impl Run {
         };
         if self.invoke.is_some() {
             let values: String = ending.values().iter().map(|v| format!("{v}\n")).collect();
-            if let Err(error) = print(&values) {
+            if let Err(error) = print_results(&values) {
                 ending = Ending::unsaid(&error);
             }
         }

@@ -18,7 +18,8 @@ pub use explain::{Capability, Explanation, MOST_BYTES, Question, Verdict, explai
 pub use module::{
     ExportFact, ImportFact, MemoryFact, ModuleFacts, OverFact, ProducerFact, ProposalFact, SectionFact, TableFact,
 };
-pub use next::{Missing, Step};
+pub use next::{Missing, Step, shell};
+pub(crate) use next::{option, quoted};
 
 /// Everything that can be told about a file.
 #[derive(Clone, Debug, Serialize)]
