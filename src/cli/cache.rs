@@ -38,7 +38,8 @@ impl CacheArgs {
     fn config(&self, user: &UserConfig) -> anyhow::Result<DiskCacheConfig> {
         let configured = user.cache.clone().unwrap_or_default();
         let variable = || variable_set("COFFERDAM_CACHE_DIR").map(PathBuf::from);
-        let directory = self.cache_dir.clone().or_else(variable).or(configured.dir).or_else(DiskCacheConfig::default_directory);
+        let directory =
+            self.cache_dir.clone().or_else(variable).or(configured.dir).or_else(DiskCacheConfig::default_directory);
         let mut config =
             DiskCacheConfig::new(directory.context("there is no home directory; name a cache with --cache-dir")?);
         let size = match (self.cache_size, variable_set("COFFERDAM_CACHE_SIZE")) {

@@ -113,10 +113,17 @@ pub fn usual_place() -> Option<PathBuf> {
 
 /// Show and check the configuration.
 #[derive(Debug, Args)]
+#[command(after_help = CONFIG_HELP)]
 pub struct Config {
     #[command(subcommand)]
     command: Command,
 }
+
+const CONFIG_HELP: &str = "\
+Examples:
+  cofferdam config show
+  cofferdam config show --policy-file team.toml
+  cofferdam config check ~/.config/cofferdam/config.toml";
 
 #[derive(Debug, Subcommand)]
 enum Command {

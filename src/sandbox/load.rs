@@ -411,7 +411,9 @@ mod tests {
     fn guest_text_is_cut_and_escaped() {
         assert_eq!(Printable::new("plain").to_string(), "plain");
         assert_eq!(Printable::new("a\u{1b}[31m\n\u{202e}b").to_string(), "a\\u{1b}[31m\\n\\u{202e}b");
-        for c in ['\u{61c}', '\u{2028}', '\u{2029}', '\u{ad}', '\u{180e}', '\u{fff9}', '\u{fffb}', '\u{e0041}', '\u{1d173}'] {
+        for c in
+            ['\u{61c}', '\u{2028}', '\u{2029}', '\u{ad}', '\u{180e}', '\u{fff9}', '\u{fffb}', '\u{e0041}', '\u{1d173}']
+        {
             assert_eq!(Printable::new(&c.to_string()).to_string(), c.escape_default().to_string());
         }
         assert_eq!(Printable::new(&"x".repeat(4000)).to_string().chars().count(), Printable::MAX + 1);

@@ -253,7 +253,11 @@ fn read_tree(text: &str, format: Format) -> Result<Value, String> {
         Format::Json => serde_json::from_str::<Tree>(text).map(|t| t.0).map_err(|error| error.to_string()),
         Format::Yaml => {
             let options = serde_saphyr::options! { with_snippet: false };
-            serde_saphyr::from_str_with_options::<Tree>(text, options).map(|t| t.0).map_err(|error| error.to_string())
+            serde_saphyr::from_str_with_options::<Tree>(text, options).map(|t| t.0).map_err(|error| {
+                // The library ends some messages with advice to whoever calls it.
+                let said = error.to_string();
+                said.split([',', ';', '(']).filter(|part| !part.contains("Options")).collect::<Vec<_>>().join(",")
+            })
         }
     }
 }
@@ -342,10 +346,9 @@ fn reword(message: &str) -> String {
         .into_iter()
         .find_map(|what| Some((what, start.strip_prefix("unknown ")?.strip_prefix(what)?.trim())));
     let Some((what, found)) = unknown else {
-        return format!(
-            "{} where {expected} belongs",
-            start.replace("invalid type: ", "found ").replace("invalid value: ", "found ")
-        );
+        let start = start.replace("invalid type: ", "found ").replace("invalid value: ", "found ");
+        let start = start.replace("found map", "found a table").replace("found sequence", "found a list");
+        return format!("{start} where {} belongs", in_our_words(expected));
     };
     let found = found.trim_matches('`');
     let allowed: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
@@ -357,6 +360,23 @@ fn reword(message: &str) -> String {
     let hint = suggestion(found, &allowed).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
     let found: String = found.chars().take(64).collect();
     format!("unknown {what} `{found}`{hint} (allowed: {})", allowed.join(", "))
+}
+
+/// What belongs in a place, said for people who do not know the types of this program.
+fn in_our_words(expected: &str) -> &str {
+    match expected {
+        "enum DeterminismPart" => "`off` in quotes (YAML reads it as false without) or a table `seed = NUMBER`",
+        "enum StdinPart" => "`inherit`, `empty` or a table `file = PATH`",
+        "enum Level" => "`strict`, `standard`, `relaxed` or `development`",
+        "struct DirPart" | "struct WantedDir" => "a table with `guest` and `access`",
+        "a map" => "a table",
+        "a sequence" => "a list",
+        "a string" => "text",
+        "a boolean" => "`true` or `false`",
+        other if other.starts_with("struct ") => "a table of keys",
+        other if other.starts_with("enum ") => "a word",
+        other => other,
+    }
 }
 
 /// The word of `allowed` that `found` was probably meant to be.
