@@ -13,22 +13,24 @@ use cofferdam::sandbox::{ResourceConfig, Resources};
 use serde_json::json;
 
 use super::config::UserConfig;
+use super::policy_args::variable_set;
 use super::say::print;
 
 /// Where compiled modules are kept.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Cache")]
 pub struct CacheArgs {
-    /// Keep compiled modules in this directory [default: $XDG_CACHE_HOME/cofferdam, or ~/.cache/cofferdam].
-    #[arg(long, value_name = "DIR", env = "COFFERDAM_CACHE_DIR")]
+    /// Keep compiled modules in this directory [env: COFFERDAM_CACHE_DIR] [default: $XDG_CACHE_HOME/cofferdam, or
+    /// ~/.cache/cofferdam].
+    #[arg(long, value_name = "DIR", global = true)]
     pub cache_dir: Option<PathBuf>,
 
-    /// Let the cache have this much of the disk [default: 1GiB].
-    #[arg(long, value_name = "SIZE", value_parser = amounts::memory, env = "COFFERDAM_CACHE_SIZE")]
+    /// Let the cache have this much of the disk [env: COFFERDAM_CACHE_SIZE] [default: 1GiB].
+    #[arg(long, value_name = "SIZE", value_parser = amounts::memory, global = true)]
     pub cache_size: Option<MemoryBytes>,
 
     /// Keep nothing and use nothing that is kept.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub no_cache: bool,
 }
 
@@ -40,10 +42,18 @@ impl CacheArgs {
 
     fn config(&self, user: &UserConfig) -> anyhow::Result<DiskCacheConfig> {
         let configured = user.cache.clone().unwrap_or_default();
-        let directory = self.cache_dir.clone().or(configured.dir).or_else(DiskCacheConfig::default_directory);
+        let variable = || variable_set("COFFERDAM_CACHE_DIR").map(PathBuf::from);
+        let directory =
+            self.cache_dir.clone().or_else(variable).or(configured.dir).or_else(DiskCacheConfig::default_directory);
         let mut config =
             DiskCacheConfig::new(directory.context("there is no home directory; name a cache with --cache-dir")?);
-        config.max_bytes = self.cache_size.or(configured.size.map(|size| size.0)).unwrap_or(config.max_bytes);
+        let size = match (self.cache_size, variable_set("COFFERDAM_CACHE_SIZE")) {
+            (None, Some(text)) => {
+                Some(amounts::memory(&text.to_string_lossy()).context("environment variable COFFERDAM_CACHE_SIZE")?)
+            }
+            (given, _) => given,
+        };
+        config.max_bytes = size.or(configured.size.map(|size| size.0)).unwrap_or(config.max_bytes);
         Ok(config)
     }
 
@@ -80,8 +90,9 @@ pub struct Cache {
     #[command(flatten)]
     cache: CacheArgs,
 
-    /// The user's configuration [default: cofferdam/config.toml in $XDG_CONFIG_HOME or ~/.config].
-    #[arg(long, value_name = "FILE", env = "COFFERDAM_CONFIG")]
+    /// The user's configuration [env: COFFERDAM_CONFIG] [default: cofferdam/config.toml in $XDG_CONFIG_HOME
+    /// or ~/.config].
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 
     /// Say it as one JSON object.

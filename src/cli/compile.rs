@@ -11,8 +11,8 @@ use cofferdam::{Sandbox, engines};
 use super::cache::CacheArgs;
 use super::policy_args::PolicyArgs;
 use super::progress::while_doing;
-use super::report::Ending;
-use super::run::read_module;
+use super::report::{Bounds, Ending};
+use super::run::{given_to, read_module};
 use super::say::say;
 
 /// Compile a module ahead of time, into a file that `cofferdam run` takes like a module.
@@ -63,16 +63,22 @@ impl Compile {
                 .clone(),
         };
         let engine = engines::by_name(resolved.engine())?;
+        let refused = |ending: &Ending| {
+            say(&ending.words().unwrap_or_default());
+            ending.exit_code()
+        };
+        // What a run would be left with: the proposals among it decide the code.
+        let given = match given_to(&self.policy, &self.module, &bytes, &resolved) {
+            Ok(given) => given,
+            Err(ending) => return Ok(refused(&ending)),
+        };
+        let bounds = Bounds { limits: given.policy.limits.clone(), granted: resolved.policy.clone() };
         let resources = self.cache.resources(&resolved.config);
-        let sandbox = Sandbox::builder(engine).policy(resolved.policy).resources(resources).build()?;
+        let sandbox = Sandbox::builder(engine).policy(given.policy).resources(resources).build()?;
         let what = format!("compiling {}", self.module.display());
         let file = match while_doing(&what, || sandbox.compile(&bytes, &key)) {
             Ok(file) => file,
-            Err(error) => {
-                let ending = Ending::not_loaded(&error);
-                say(&ending.words().unwrap_or_default());
-                return Ok(ending.exit_code());
-            }
+            Err(error) => return Ok(refused(&Ending::not_loaded(&error, &bounds))),
         };
         self.write(&file).with_context(|| format!("cannot write {}", self.output.display()))?;
         Ok(0)

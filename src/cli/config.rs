@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::inspect::row;
 use super::policy::sources;
-use super::policy_args::PolicyArgs;
+use super::policy_args::{PolicyArgs, variable_set};
 use super::report::exit;
 use super::say::{print, say};
 use super::table::{Paint, coloured, titled};
@@ -66,14 +66,11 @@ pub enum Colour {
 }
 
 impl UserConfig {
-    /// The configuration in `path`, or in its usual place if there is one.
+    /// The configuration in `path`, in the file that the environment names, or in its usual place if there is one.
     pub fn find(path: Option<&Path>) -> anyhow::Result<Self> {
-        match path {
-            Some(path) => Self::read(path),
-            None => match usual_place() {
-                Some(path) if path.exists() => Self::read(&path),
-                _ => Ok(Self::default()),
-            },
+        match place(path) {
+            Some(path) => Self::read(&path),
+            None => Ok(Self::default()),
         }
     }
 
@@ -98,19 +95,35 @@ impl UserConfig {
     }
 }
 
+/// The configuration in force: what was named, or else what has the usual name. A link there that leads nowhere
+/// is something, too, and reading it says so.
+fn place(named: Option<&Path>) -> Option<PathBuf> {
+    let named = named.map(Path::to_owned).or_else(|| variable_set("COFFERDAM_CONFIG").map(PathBuf::from));
+    named.or_else(|| usual_place().filter(|path| path.symlink_metadata().is_ok()))
+}
+
 /// `cofferdam/config.toml` where the user's configurations are.
 pub fn usual_place() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
+    let set = |name: &str| variable_set(name).map(PathBuf::from);
+    // The XDG specification has relative ones ignored.
+    let folder =
+        set("XDG_CONFIG_HOME").filter(|path| path.is_absolute()).or_else(|| Some(set("HOME")?.join(".config")))?;
     Some(folder.join("cofferdam/config.toml"))
 }
 
 /// Show and check the configuration.
 #[derive(Debug, Args)]
+#[command(after_help = CONFIG_HELP)]
 pub struct Config {
     #[command(subcommand)]
     command: Command,
 }
+
+const CONFIG_HELP: &str = "\
+Examples:
+  cofferdam config show
+  cofferdam config show --policy-file team.toml
+  cofferdam config check ~/.config/cofferdam/config.toml";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -163,7 +176,7 @@ impl Show {
             Colour::Always => "always",
             Colour::Never => "never",
         };
-        let policy = self.policy.policy_file.as_ref().or(config.policy_file.as_ref());
+        let policy = self.policy.policy_file(config);
         let policy = policy.map_or_else(|| "none".to_owned(), |path| path.display().to_string());
         let own_rows = vec![
             row(&["cache.dir", &dir, &own(cache.dir.is_some())]),
@@ -183,8 +196,7 @@ impl Show {
 
 impl Check {
     fn execute(&self) -> anyhow::Result<u8> {
-        let named = self.file.clone().or_else(|| std::env::var_os("COFFERDAM_CONFIG").map(PathBuf::from));
-        let Some(path) = named.or_else(|| usual_place().filter(|path| path.exists())) else {
+        let Some(path) = place(self.file.as_deref()) else {
             print("There is no configuration, and none is needed.\n")?;
             return Ok(0);
         };

@@ -1,25 +1,33 @@
 //! `cofferdam engines`: what this build can run on and what each engine can do.
 
-use std::io::Write;
+use std::fmt::Write as _;
 
 use cofferdam::{Proposal, engines};
 
+use super::say::print;
+
 /// List the engines of this build with what they can enforce and run.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Engines {
     /// Say it as one JSON array on standard output.
     #[arg(long)]
     pub json: bool,
 }
 
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam engines
+  cofferdam engines --json | jq -r '.[].id'";
+
 impl Engines {
     /// Prints the list.
     pub fn execute(&self) -> anyhow::Result<u8> {
         let engines = engines::all();
-        let mut out = std::io::stdout().lock();
+        let mut out = String::new();
         if self.json {
             let descriptors: Vec<_> = engines.iter().map(|e| e.descriptor()).collect();
-            writeln!(out, "{}", serde_json::to_string_pretty(&descriptors)?)?;
+            print(&format!("{}\n", serde_json::to_string_pretty(&descriptors)?))?;
             return Ok(0);
         }
         if engines.is_empty() {
@@ -53,6 +61,7 @@ impl Engines {
                 writeln!(out, "  {name:<15} {value}")?;
             }
         }
+        print(&out)?;
         Ok(0)
     }
 }

@@ -16,6 +16,7 @@ use super::table::{Paint, coloured, titled};
 /// Works on modules that are refused or damaged, on components, and on files that are no module at all:
 /// then it says what they are and where they break. Nothing is run.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Inspect {
     /// The file.
     pub module: PathBuf,
@@ -27,6 +28,12 @@ pub struct Inspect {
     #[command(flatten)]
     pub policy: PolicyArgs,
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam inspect tool.wasm
+  cofferdam inspect --json tool.wasm | jq .module.imports
+  cofferdam inspect --policy strict tool.wasm";
 
 /// Rows of one table for people.
 const ROWS: usize = 50;

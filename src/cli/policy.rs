@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgAction, Args, CommandFactory as _, Subcommand, ValueEnum};
 use cofferdam::engines;
-use cofferdam::host::wasi;
-use cofferdam::inspect::{Explanation, MOST_BYTES, Missing, Question, Verdict, explain};
+use cofferdam::host::wasi::{self, Source};
+use cofferdam::inspect::{Explanation, MOST_BYTES, Missing, Question, Verdict, explain, shell};
 use cofferdam::policy::file::{PolicyFile, schema};
+use cofferdam::sandbox::Printable;
 
 use super::inspect::row;
 use super::policy_args::{PolicyArgs, Resolved};
@@ -17,10 +19,18 @@ use super::table::{Paint, coloured, titled};
 
 /// Show, check and explain policies.
 #[derive(Debug, Args)]
+#[command(after_help = POLICY_HELP)]
 pub struct Policy {
     #[command(subcommand)]
     command: Command,
 }
+
+const POLICY_HELP: &str = "\
+Examples:
+  cofferdam policy show --policy-file team.toml --memory 1GiB
+  cofferdam policy show --policy relaxed --format toml > mine.toml
+  cofferdam policy check *.toml
+  cofferdam policy schema > policy.schema.json";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -40,6 +50,10 @@ struct Show {
     /// How to print it; toml, json and yaml can be used as a policy file.
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Form,
+
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -55,6 +69,7 @@ enum Form {
 /// Takes the same options as `run`, so that the answer is for the run you have in mind. Nothing is run. The
 /// exit code is 0 if the module runs as things are, 120 if not.
 #[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_HELP)]
 pub struct Explain {
     /// The module.
     module: PathBuf,
@@ -63,9 +78,19 @@ pub struct Explain {
     #[arg(long)]
     json: bool,
 
+    /// The export that you would call instead of `_start`.
+    #[arg(long, value_name = "NAME")]
+    invoke: Option<String>,
+
     #[command(flatten)]
     policy: PolicyArgs,
 }
+
+const EXPLAIN_HELP: &str = "\
+Examples:
+  cofferdam explain tool.wasm
+  cofferdam explain --policy-file team.toml --dir data:/data:ro tool.wasm
+  cofferdam explain --invoke add --json mathlib.wasm";
 
 /// Check policy files. The exit code is 2 if anything is wrong in any of them; all of it is said.
 #[derive(Debug, Args)]
@@ -93,7 +118,7 @@ impl Policy {
 impl Show {
     fn execute(&self) -> anyhow::Result<u8> {
         let resolved = self.policy.resolve()?;
-        let text = match self.format {
+        let text = match if self.json { Form::Json } else { self.format } {
             Form::Toml => toml::to_string(&resolved.file)?,
             Form::Json => format!("{}\n", serde_json::to_string_pretty(&resolved.file)?),
             Form::Yaml => serde_saphyr::to_string(&resolved.file)?,
@@ -108,7 +133,7 @@ impl Show {
 pub fn sources(resolved: &Resolved) -> String {
     let rows = resolved.layers.entries().map(|(key, value, source)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        row(&[key, &cofferdam::sandbox::Printable::whole(&value).to_string(), source])
+        row(&[&key, &Printable::whole(&value).to_string(), source])
     });
     titled(Paint(false), "", &["key", "value", "from"], rows.collect(), usize::MAX)
 }
@@ -117,11 +142,18 @@ impl Check {
     fn execute(&self) -> anyhow::Result<u8> {
         let mut wrong = false;
         for path in &self.files {
-            match PolicyFile::load(path) {
-                Ok(_) => print(&format!("{}: good\n", path.display()))?,
-                Err(error) => {
+            let problem = match PolicyFile::load(path) {
+                Ok(policy) => policy.engine.and_then(|engine| {
+                    let error = engines::by_name(&engine).err()?;
+                    Some(format!("{}: `engine`: {error}", path.display()))
+                }),
+                Err(error) => Some(error.to_string()),
+            };
+            match problem {
+                None => print(&format!("{}: good\n", path.display()))?,
+                Some(problem) => {
                     wrong = true;
-                    say(&error.to_string());
+                    say(&problem);
                 }
             }
         }
@@ -140,6 +172,11 @@ impl Explain {
         let engine = engines::by_name(resolved.engine())?;
         let others = engines::all();
         let given = resolved.given();
+        for dir in &given.dirs {
+            if let Source::Host(path) | Source::Overlay(path) = &dir.source {
+                anyhow::ensure!(path.is_dir(), "cannot give the guest {}: there is no such directory", path.display());
+            }
+        }
         let declared = self.policy.declared(&self.module, bytes, &resolved);
         let question = Question {
             input: bytes,
@@ -148,19 +185,21 @@ impl Explain {
             engine: &engine,
             others: &others,
             host: wasi::imports(),
+            invoke: self.invoke.as_deref(),
         };
         let explanation = explain(&question);
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&explanation)?))?;
         } else {
-            let name = cofferdam::sandbox::Printable::whole(&self.module.display().to_string()).to_string();
-            print(&words(&explanation, &name, Paint(coloured(resolved.config.colour))))?;
+            let path = self.module.display().to_string();
+            print(&words(&explanation, &path, &own_options(), Paint(coloured(resolved.config.colour))))?;
         }
         Ok(if explanation.verdict == Verdict::Runs { 0 } else { exit::REFUSED })
     }
 }
 
-fn words(explanation: &Explanation, name: &str, paint: Paint) -> String {
+fn words(explanation: &Explanation, path: &str, own: &[Own], paint: Paint) -> String {
+    let name = Printable::whole(path).to_string();
     let engine = explanation.engine;
     let mut text = match explanation.verdict {
         Verdict::Runs => format!("{name}: {}\n", paint.good(&format!("runs on {engine} under this policy"))),
@@ -188,12 +227,9 @@ fn words(explanation: &Explanation, name: &str, paint: Paint) -> String {
         text += &missing_words(missing);
     }
     if !explanation.options.is_empty() {
-        let options: Vec<_> = explanation.options.iter().map(|o| shell(o)).collect();
-        let command = format!("cofferdam run {} {}", options.join(" "), shell(name));
+        let options: Vec<_> = with_own(own, &explanation.options).iter().map(|o| shell(o)).collect();
+        let command = format!("cofferdam run {} {}", options.join(" "), shell(path));
         text += &format!("\n{}\n  {command}\n", paint.title("To grant all of it"));
-    }
-    if let Some(call) = &explanation.call {
-        text += &format!("\n{} {call}\n", paint.title("To call it:"));
     }
     text
 }
@@ -228,13 +264,82 @@ fn missing_words(missing: &Missing) -> String {
     text
 }
 
-/// `word` as a shell reads it back, with what could move a terminal's cursor escaped.
-fn shell(word: &str) -> String {
-    let shown = cofferdam::sandbox::Printable::whole(word).to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,#".contains(c);
-    if !shown.is_empty() && !shown.starts_with('#') && shown.chars().all(plain) {
-        shown
-    } else {
-        format!("'{}'", shown.replace('\'', "'\\''"))
+/// An option that stands on our own command line.
+struct Own {
+    name: String,
+    value: Option<String>,
+    /// Whether a second one takes the place of the first.
+    single: bool,
+}
+
+/// The options of this call that `run` takes as well, as they were written.
+fn own_options() -> Vec<Own> {
+    let command = super::Cli::command();
+    let Ok(matches) = command.clone().try_get_matches_from(std::env::args_os()) else { return Vec::new() };
+    let (mut command, mut matches) = (&command, &matches);
+    while let Some((name, below)) = matches.subcommand() {
+        let Some(found) = command.find_subcommand(name) else { break };
+        (command, matches) = (found, below);
     }
+    let mut own = Vec::new();
+    for arg in command.get_arguments() {
+        let (id, Some(long)) = (arg.get_id().as_str(), arg.get_long()) else { continue };
+        if long == "json" || matches.value_source(id) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let name = format!("--{long}");
+        let single = !matches!(arg.get_action(), ArgAction::Append);
+        if matches!(arg.get_action(), ArgAction::SetTrue) {
+            own.push(Own { name, value: None, single });
+            continue;
+        }
+        let values = matches.get_raw(id).into_iter().flatten();
+        own.extend(values.map(|value| {
+            let value = Some(value.to_string_lossy().into_owned());
+            Own { name: name.clone(), value, single }
+        }));
+    }
+    own
+}
+
+/// `own` options without those that `steps` replace or contradict, and then `steps`.
+fn with_own(own: &[Own], steps: &[String]) -> Vec<String> {
+    // A file to be filled in is the one that is there already.
+    let has_file = own.iter().any(|own| own.name == "--policy-file");
+    let mut taken: Vec<(&str, Option<&str>)> = Vec::new();
+    for step in steps {
+        if step.starts_with("--") {
+            let (name, value) = step.split_once('=').map_or((step.as_str(), None), |(n, v)| (n, Some(v)));
+            taken.push((name, value));
+        } else if let Some((_, value @ None)) = taken.last_mut() {
+            *value = Some(step);
+        }
+    }
+    let file_to_fill_in = ("--policy-file", Some("FILE"));
+    taken.retain(|step| !(has_file && *step == file_to_fill_in));
+    let guest = |dir: &str| super::units::preopen(dir).map(|dir| dir.guest).unwrap_or_default();
+    let replaced = |own: &Own| {
+        taken.iter().any(|(name, value)| match (own.name.as_str(), *name) {
+            ("--no-feature", "--feature") => own.value.as_deref() == *value,
+            ("--no-wasi", "--grant") => *value == Some("wasi"),
+            ("--dir", "--dir") => own.value.as_deref().map(guest) == value.map(guest),
+            (theirs, name) => own.single && theirs == name,
+        })
+    };
+    let mut options = Vec::new();
+    for own in own.iter().filter(|own| !replaced(own)) {
+        match &own.value {
+            Some(value) if value.starts_with('-') => options.push(format!("{}={value}", own.name)),
+            Some(value) => options.extend([own.name.clone(), value.clone()]),
+            None => options.push(own.name.clone()),
+        }
+    }
+    for (name, value) in taken {
+        match value {
+            Some(value) if name == "--invoke" || value.starts_with('-') => options.push(format!("{name}={value}")),
+            Some(value) => options.extend([name.to_owned(), value.to_owned()]),
+            None => options.push(name.to_owned()),
+        }
+    }
+    options
 }

@@ -1,13 +1,14 @@
 //! The options that make a policy, shared by every command that needs one, and how they are put over the
 //! environment, the policy file, the user's configuration and the defaults, in this order.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use cofferdam::host::wasi::{self, Preopen};
 use cofferdam::policy::file::{
     Count, DeterminismPart, DirPart, FeaturesPart, FuelAmount, FuelModeName, GrantsPart, Layers, LimitName, LimitsPart,
     PolicyFile, PolicyFileError, Problems, ProposalName, Size, SmallCount, StackUnits, StdinPart, Time, WasiPart,
-    parse_key, read_text,
+    parse_key, read_beside,
 };
 use cofferdam::policy::units::{self as amounts, Timeout};
 use cofferdam::policy::{
@@ -26,8 +27,9 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "NAME")]
     pub engine: Option<String>,
 
-    /// Read the policy from this file (TOML, JSON or YAML); options override it key by key.
-    #[arg(long, value_name = "FILE", env = "COFFERDAM_POLICY_FILE", help_heading = "Permissions")]
+    /// Read the policy from this file (TOML, JSON or YAML); options override it key by key
+    /// [env: COFFERDAM_POLICY_FILE].
+    #[arg(long, value_name = "FILE", help_heading = "Permissions")]
     pub policy_file: Option<PathBuf>,
 
     /// Which WebAssembly proposals the module may use: strict, standard, relaxed or development
@@ -131,8 +133,9 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "SEED")]
     pub deterministic: Option<u64>,
 
-    /// The user's configuration [default: cofferdam/config.toml in $XDG_CONFIG_HOME or ~/.config].
-    #[arg(long, value_name = "FILE", env = "COFFERDAM_CONFIG")]
+    /// The user's configuration [env: COFFERDAM_CONFIG] [default: cofferdam/config.toml in $XDG_CONFIG_HOME
+    /// or ~/.config].
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
@@ -153,6 +156,11 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("COFFERDAM_SCRATCH", "limits.scratch"),
     ("COFFERDAM_DISK", "limits.disk"),
 ];
+
+/// What an environment variable says; an empty one is one that is not set.
+pub fn variable_set(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
 
 /// What came of all that says something about the policy.
 #[derive(Debug)]
@@ -201,28 +209,33 @@ impl PolicyArgs {
     /// Puts everything together.
     pub fn resolve(&self) -> anyhow::Result<Resolved> {
         let problem = |problem| anyhow::anyhow!("{}", Problems(vec![problem]));
-        // An empty variable is one that is not set.
-        let named = |path: &'_ Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
-        let config = UserConfig::find(named(&self.config).as_deref())?;
+        let config = UserConfig::find(self.config.as_deref())?;
         let mut layers = Layers::default();
         let default = PolicyFile { engine: Some("auto".into()), ..PolicyFile::describe(&defaults()) };
         layers.push("default", &default).map_err(problem)?;
         let configured =
             PolicyFile { engine: config.engine.clone(), limits: config.limits.clone(), ..PolicyFile::default() };
         layers.push(&config.name(), &configured).map_err(problem)?;
-        if let Some(path) = named(&self.policy_file).or_else(|| config.policy_file.clone()) {
+        if let Some(path) = self.policy_file(&config) {
             layers.push_layers(&PolicyFile::load_layers(&path)?);
         }
         for (variable, key) in ENVIRONMENT {
-            let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else { continue };
+            let Some(value) = variable_set(variable) else { continue };
             let source = format!("environment variable {variable}");
             let policy = parse_key::<PolicyFile>(&source, key, &value.to_string_lossy())
                 .map_err(|problems| anyhow::anyhow!("{}", Problems(problems)))?;
             layers.push(&source, &policy).map_err(problem)?;
         }
-        layers.push("command line", &self.written(&layers.policy())?).map_err(problem)?;
-        let file = layers.policy();
+        let below = layers.policy().map_err(problem)?;
+        layers.push("command line", &self.written(&below)?).map_err(problem)?;
+        let file = layers.policy().map_err(problem)?;
         Ok(Resolved { policy: file.over(defaults()), layers, file, config })
+    }
+
+    /// The policy file that is in force.
+    pub fn policy_file(&self, config: &UserConfig) -> Option<PathBuf> {
+        let variable = || variable_set("COFFERDAM_POLICY_FILE").map(PathBuf::from);
+        self.policy_file.clone().or_else(variable).or_else(|| config.policy_file.clone())
     }
 
     /// What `module` declares that it needs: in the file beside it, and in its custom section.
@@ -239,9 +252,9 @@ impl PolicyArgs {
         beside.push(".policy.toml");
         let beside = PathBuf::from(beside);
         let mut declared = Vec::new();
-        if beside.exists() {
-            let text = read_text(&beside, MAX_DECLARATION_BYTES as u64)
-                .map_err(|error| PolicyFileError::Read { path: beside.clone(), error })?;
+        let text = read_beside(&beside, MAX_DECLARATION_BYTES as u64)
+            .map_err(|error| PolicyFileError::Read { path: beside.clone(), error })?;
+        if let Some(text) = text {
             declared.push(Declaration::from_text(&beside.display().to_string(), &text)?);
         }
         declared.extend(Declaration::in_module(module, &resolved.policy.module_limits)?);

@@ -4,12 +4,13 @@
 use std::fmt::Write as _;
 
 use cofferdam::host::wasi::FileUsage;
-use cofferdam::policy::Unmet;
+use cofferdam::inspect::MOST_UNMET;
 use cofferdam::policy::file::PolicyFileError;
-use cofferdam::sandbox::{GuestError, LoadError, Outcome, Printable, Receipt};
+use cofferdam::policy::{Limits, SecurityPolicy, Unmet};
+use cofferdam::sandbox::{GuestError, ImportRefusal, LoadError, Outcome, Printable, Receipt};
 use cofferdam::{FuelMode, Limit, Value};
 use cofferdam_engine::{AccessError, CompileError, InstantiateError as E, ModuleHash};
-use cofferdam_prepare::Refusal;
+use cofferdam_prepare::{ENGINES_OWN, Refusal};
 use serde_json::{Map, Value as Json, json};
 
 /// Exit codes of our own. A guest may use the same; `--json` tells them apart.
@@ -83,19 +84,35 @@ impl Ending {
 
     /// The module declares that it requires what was not granted.
     pub fn required(unmet: &[Unmet]) -> Self {
-        let lines: Vec<_> = unmet.iter().map(ToString::to_string).collect();
+        let mut lines: Vec<_> = unmet.iter().take(MOST_UNMET).map(ToString::to_string).collect();
+        if unmet.len() > MOST_UNMET {
+            lines.push(format!("… and {} more", unmet.len() - MOST_UNMET));
+        }
         let message = format!("{}; --ignore-declared runs it all the same", lines.join("\n  "));
         Self::before_call("refused", "declaration", message)
     }
 
     /// The module was not loaded.
-    pub fn not_loaded(error: &LoadError) -> Self {
+    pub fn not_loaded(error: &LoadError, bounds: &Bounds) -> Self {
         let outcome = if error.is_engine_fault() { "engine_fault" } else { "refused" };
         let mut message = error.to_string();
         if matches!(error, LoadError::Compile(CompileError::Unsupported { .. })) {
             message.push_str("; `cofferdam engines` lists what each engine can run");
         }
-        if let LoadError::Refused(Refusal::Limit { limit, need, cap, .. }) = error {
+        match error {
+            LoadError::Refused(Refusal::Proposal { proposal, .. }) if bounds.granted.features.has(*proposal) => {
+                // Allowing it once more would change nothing.
+                let used = message.split("; allow it with").next().unwrap_or_default();
+                message = format!("{used}: {LEFT_OUT}");
+            }
+            LoadError::Imports(refused) if refused.iter().any(|r| bounds.left_out(r)) => {
+                let _ = write!(message, "; {LEFT_OUT}");
+            }
+            _ => {}
+        }
+        if let LoadError::Refused(Refusal::Limit { limit, need, cap, .. }) = error
+            && !ENGINES_OWN.contains(limit)
+        {
             // What is counted stops at the first thing too many, so `need` is seldom all of it: who raises a
             // cap by doubling it is there after a few steps.
             let enough = (*need).max(cap.saturating_mul(2));
@@ -105,29 +122,28 @@ impl Ending {
     }
 
     /// The guest was not made.
-    pub fn no_guest(error: &GuestError) -> Self {
+    pub fn no_guest(error: &GuestError, bounds: &Bounds) -> Self {
         let message = error.to_string();
+        let memory = bounds.raise("--memory", bounds.limits.memory < bounds.granted.limits.memory);
+        let elements =
+            bounds.raise("--table-elements", bounds.limits.table_elements < bounds.granted.limits.table_elements);
         match error {
             GuestError::Instantiate(E::Memory { .. }) => {
-                Self::before_call("stopped", Limit::Memory.reason(), format!("{message}; raise it with --memory"))
+                Self::before_call("stopped", Limit::Memory.reason(), format!("{message}; {memory}"))
             }
-            GuestError::Instantiate(E::TableElements { .. }) => Self::before_call(
-                "stopped",
-                Limit::TableElements.reason(),
-                format!("{message}; raise it with --table-elements"),
-            ),
+            GuestError::Instantiate(E::TableElements { .. }) => {
+                Self::before_call("stopped", Limit::TableElements.reason(), format!("{message}; {elements}"))
+            }
             GuestError::Instantiate(E::Instances { .. }) => {
                 Self::before_call("stopped", Limit::Instances.reason(), message)
             }
             GuestError::Instantiate(E::Trap(trap)) => Self::before_call("trapped", trap.kind.reason(), message),
             GuestError::StandIn { kind: "memory", error: AccessError::Refused, .. } => {
-                Self::before_call("stopped", Limit::Memory.reason(), format!("{message}; raise it with --memory"))
+                Self::before_call("stopped", Limit::Memory.reason(), format!("{message}; {memory}"))
             }
-            GuestError::StandIn { kind: "table", error: AccessError::Refused, .. } => Self::before_call(
-                "stopped",
-                Limit::TableElements.reason(),
-                format!("{message}; raise it with --table-elements"),
-            ),
+            GuestError::StandIn { kind: "table", error: AccessError::Refused, .. } => {
+                Self::before_call("stopped", Limit::TableElements.reason(), format!("{message}; {elements}"))
+            }
             GuestError::CacheWithinReach { .. } => {
                 Self::before_call("refused", "cache_within_reach", format!("{message} (--cache-dir)"))
             }
@@ -141,14 +157,14 @@ impl Ending {
     }
 
     /// The guest was called.
-    pub fn called(outcome: &Outcome, receipt: Receipt, limits: &cofferdam::policy::Limits) -> Self {
+    pub fn called(outcome: &Outcome, receipt: Receipt, bounds: &Bounds) -> Self {
         let (values, guest_exit) = match outcome {
             Outcome::Completed { values, exit_code } => (values.clone(), *exit_code),
             _ => (Vec::new(), None),
         };
         let message = match outcome {
             Outcome::Completed { .. } => None,
-            Outcome::Stopped { limit, .. } => Some(format!("{outcome}{}", raise(*limit, limits))),
+            Outcome::Stopped { limit, .. } => Some(format!("{outcome}{}", raise(*limit, bounds))),
             _ => Some(outcome.to_string()),
         };
         let frames = outcome.frames().iter().map(|place| {
@@ -172,13 +188,15 @@ impl Ending {
     }
 
     /// What files took, and whether the guest was refused more.
-    pub fn with_files(mut self, files: FileUsage, limits: &cofferdam::policy::Limits) -> Self {
+    pub fn with_files(mut self, files: FileUsage, bounds: &Bounds) -> Self {
+        let (limits, granted) = (&bounds.limits, &bounds.granted.limits);
         let refused = [
-            (files.disk_refusals, "write to host directories", limits.disk, "--disk"),
-            (files.scratch_refusals, "write to files in memory", limits.scratch, "--scratch"),
+            (files.disk_refusals, "write to host directories", limits.disk, granted.disk, "--disk"),
+            (files.scratch_refusals, "write to files in memory", limits.scratch, granted.scratch, "--scratch"),
         ];
-        for (_, what, cap, flag) in refused.into_iter().filter(|(times, ..)| *times > 0) {
-            self.notes.push(format!("the guest was refused a {what}: the cap was {cap}; raise it with {flag}"));
+        for (_, what, cap, granted, flag) in refused.into_iter().filter(|(times, ..)| *times > 0) {
+            let how = bounds.raise(flag, cap < granted);
+            self.notes.push(format!("the guest was refused a {what}: the cap was {cap}; {how}"));
         }
         self.files = files;
         self
@@ -298,22 +316,63 @@ fn value(v: &Value) -> Json {
     }
 }
 
-/// Which limit it was and which flag raises it.
-fn raise(limit: Limit, limits: &cofferdam::policy::Limits) -> String {
-    let (now, flag) = match limit {
-        Limit::Fuel => (format!("the budget was {}", limits.fuel.get()), "--fuel"),
+/// Which limit it was and what raises it.
+fn raise(limit: Limit, bounds: &Bounds) -> String {
+    let (limits, granted) = (&bounds.limits, &bounds.granted.limits);
+    let (now, flag, lowered) = match limit {
+        Limit::Fuel => (format!("the budget was {}", limits.fuel.get()), "--fuel", limits.fuel < granted.fuel),
         Limit::Deadline => (
             limits
                 .timeout
                 .map_or_else(String::new, |t| format!("the call was given {}", humantime::format_duration(t))),
             "--timeout",
+            limits.timeout != granted.timeout,
         ),
-        Limit::Stack => (format!("the budget was {} units", limits.stack_units), "--stack"),
-        Limit::Output => (format!("the cap was {}", limits.output), "--output"),
-        Limit::HostCalls => (format!("the cap was {}", limits.host_calls), "--host-calls"),
-        Limit::Memory => (format!("the cap was {}", limits.memory), "--memory"),
-        Limit::TableElements => (format!("the cap was {}", limits.table_elements), "--table-elements"),
+        Limit::Stack => (
+            format!("the budget was {} units", limits.stack_units),
+            "--stack",
+            limits.stack_units < granted.stack_units,
+        ),
+        Limit::Output => (format!("the cap was {}", limits.output), "--output", limits.output < granted.output),
+        Limit::HostCalls => {
+            (format!("the cap was {}", limits.host_calls), "--host-calls", limits.host_calls < granted.host_calls)
+        }
+        Limit::Memory => (format!("the cap was {}", limits.memory), "--memory", limits.memory < granted.memory),
+        Limit::TableElements => (
+            format!("the cap was {}", limits.table_elements),
+            "--table-elements",
+            limits.table_elements < granted.table_elements,
+        ),
         _ => return String::new(),
     };
-    format!(": {now}; raise it with {flag}")
+    format!(": {now}; {}", bounds.raise(flag, lowered))
+}
+
+/// What stands in a message where an option alone would change nothing.
+const LEFT_OUT: &str = "the module's own declaration leaves it out; --ignore-declared runs it without the declaration";
+
+/// What a guest runs within, and what was granted before its declaration took something away.
+pub struct Bounds {
+    /// The limits in force.
+    pub limits: Limits,
+    /// The policy without the declaration.
+    pub granted: SecurityPolicy,
+}
+
+impl Bounds {
+    /// How to raise a limit, which the declaration may have `lowered`.
+    fn raise(&self, flag: &str, lowered: bool) -> String {
+        if lowered {
+            "the module's own declaration lowers it to that; --ignore-declared runs it without the declaration"
+                .to_owned()
+        } else {
+            format!("raise it with {flag}")
+        }
+    }
+
+    /// Whether an import is refused only because the declaration does not name it.
+    fn left_out(&self, refusal: &ImportRefusal) -> bool {
+        matches!(refusal, ImportRefusal::NotGranted { module, name, .. }
+            if self.granted.grants.allows(&module.to_string(), &name.to_string()))
+    }
 }

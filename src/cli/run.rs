@@ -16,8 +16,8 @@ use cofferdam_engine::ExternType;
 use super::cache::{CacheArgs, trusted};
 use super::policy_args::{PolicyArgs, Resolved};
 use super::progress::while_doing;
-use super::report::{Context, Ending};
-use super::say::{print, say};
+use super::report::{Bounds, Context, Ending};
+use super::say::{print_results, say};
 use super::units;
 
 /// Run a WebAssembly module inside limits.
@@ -130,7 +130,7 @@ impl Run {
         };
         if self.invoke.is_some() {
             let values: String = ending.values().iter().map(|v| format!("{v}\n")).collect();
-            if let Err(error) = print(&values) {
+            if let Err(error) = print_results(&values) {
                 ending = Ending::unsaid(&error);
             }
         }
@@ -150,27 +150,22 @@ impl Run {
         let engine = engines::by_name(resolved.engine())?;
         engine.descriptor().id.clone_into(&mut context.engine);
         let bytes = read_module(&self.module, resolved.policy.module_limits.module_bytes)?;
-        let mut given = resolved.given();
-        let declared = match self.policy.declared(&self.module, module_in(&bytes), &resolved) {
-            Ok(declared) => declared,
-            Err(error) => return Ok(Ending::not_declared(&error)),
+        let given = match given_to(&self.policy, &self.module, &bytes, &resolved) {
+            Ok(given) => given,
+            Err(ending) => return Ok(*ending),
         };
-        for declaration in declared {
-            given = match declaration.within(&given) {
-                Ok(given) => given,
-                Err(unmet) => return Ok(Ending::required(&unmet)),
-            };
-        }
+        let bounds = Bounds { limits: given.policy.limits.clone(), granted: resolved.policy.clone() };
         let resources = self.cache.resources(&resolved.config);
         let sandbox = Sandbox::builder(engine).policy(given.policy.clone()).resources(resources).build()?;
         // Keys that artefacts are believed by. The cache's is one even where this run does without.
         let secrets: Vec<_> = self.trust_key.iter().cloned().chain(self.cache.directory(&resolved.config)).collect();
-        self.run(&sandbox, self.wasi(&resolved, given)?, &bytes, &secrets, context, line_is_open)
+        self.run(&sandbox, &bounds, self.wasi(&resolved, given)?, &bytes, &secrets, context, line_is_open)
     }
 
     fn run(
         &self,
         sandbox: &Sandbox,
+        bounds: &Bounds,
         wasi: WasiConfig,
         bytes: &[u8],
         secrets: &[PathBuf],
@@ -191,10 +186,9 @@ impl Run {
                 tracing::warn!("the machine code in {} is not used: {problem}", self.module.display());
                 module
             }
-            Err(error) => return Ok(Ending::not_loaded(&error)),
+            Err(error) => return Ok(Ending::not_loaded(&error, bounds)),
         };
         context.module = Some(module.prepared().hash());
-        let limits = &sandbox.policy().limits;
         let export = self.invoke.as_deref().unwrap_or(COMMAND);
         let args = match self.typed_args(&module, export) {
             Ok(args) => args,
@@ -206,13 +200,13 @@ impl Run {
         let wasi = wasi.build()?;
         let mut guest = match sandbox.guest(&module, GuestState::with_wasi(wasi)) {
             Ok(guest) => guest,
-            Err(error) => return Ok(Ending::no_guest(&error)),
+            Err(error) => return Ok(Ending::no_guest(&error, bounds)),
         };
         let report = guest.call(export, &args);
         let wasi = guest.state().and_then(|s| s.wasi.as_ref());
         *line_is_open = wasi.is_some_and(|w| w.stderr_line_is_open());
         let files = wasi.map(|w| w.file_usage()).unwrap_or_default();
-        Ok(Ending::called(&report.outcome, report.receipt, limits).with_files(files, limits))
+        Ok(Ending::called(&report.outcome, report.receipt, bounds).with_files(files, bounds))
     }
 
     /// ARGS by the types of the export's parameters; a command takes them through WASI instead.
@@ -228,6 +222,15 @@ impl Run {
         let values = self.args.iter().zip(ty.params()).map(|(arg, ty)| units::argument(arg, *ty));
         values.collect::<Result<_, _>>().map_err(|why| format!("{why}; function `{export}` is {ty}"))
     }
+}
+
+/// What is left for the module in `file` of what was granted, after its own declarations.
+pub fn given_to(policy: &PolicyArgs, path: &Path, file: &[u8], resolved: &Resolved) -> Result<Given, Box<Ending>> {
+    let declared =
+        policy.declared(path, module_in(file), resolved).map_err(|error| Box::new(Ending::not_declared(&error)))?;
+    declared.iter().try_fold(resolved.given(), |given, declaration| {
+        declaration.within(&given).map_err(|unmet| Box::new(Ending::required(&unmet)))
+    })
 }
 
 /// The module in `file`: what a compiled artefact was made from, or else the whole file.

@@ -14,27 +14,41 @@ const READY_BYTES: usize = 4_096;
 
 /// Writes `text` and a line end to standard error. What cannot be written is lost: there is nobody to tell.
 pub fn say(text: &str) {
-    let _ = write_all(io::stderr().as_fd(), format!("{text}\n").as_bytes());
+    let _ = write_all(io::stderr().as_fd(), format!("{text}\n").as_bytes(), Some(PATIENCE));
 }
 
-/// Writes `text` to standard output.
+/// Writes `text` to standard output, and waits for the reader as long as it takes.
 ///
 /// # Errors
 /// Any but a reader that has gone away, which is no failure.
 pub fn print(text: &str) -> io::Result<()> {
-    match write_all(io::stdout().as_fd(), text.as_bytes()) {
+    to_stdout(text, None)
+}
+
+/// Writes what a guest's function returned to standard output, which the guest could write to as well.
+///
+/// # Errors
+/// As [`print`], and a reader that takes nothing for a while: the guest may have filled the pipe for good.
+pub fn print_results(text: &str) -> io::Result<()> {
+    to_stdout(text, Some(PATIENCE))
+}
+
+fn to_stdout(text: &str, patience: Option<Duration>) -> io::Result<()> {
+    match write_all(io::stdout().as_fd(), text.as_bytes(), patience) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => done,
     }
 }
 
-fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
-    let mut until = Instant::now() + PATIENCE;
+fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8], patience: Option<Duration>) -> io::Result<()> {
+    let from_now = || patience.map(|patience| Instant::now() + patience);
+    let mut until = from_now();
     while !bytes.is_empty() {
-        let left = until.saturating_duration_since(Instant::now());
-        let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left =
+            left.map(|left| Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() });
         let ready =
-            rustix::io::retry_on_intr(|| poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)], Some(&left)))?;
+            rustix::io::retry_on_intr(|| poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)], left.as_ref()))?;
         if ready == 0 {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -43,7 +57,7 @@ fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
                 bytes = bytes.get(n..).unwrap_or_default();
-                until = Instant::now() + PATIENCE;
+                until = from_now();
             }
             Err(rustix::io::Errno::AGAIN) => std::thread::sleep(Duration::from_millis(1)),
             Err(error) => return Err(error.into()),

@@ -8,7 +8,7 @@ use cofferdam_prepare::{ModuleBytes, Refusal, Survey, recognise, survey, validat
 use serde::Serialize;
 
 use super::module::function;
-use super::next::{Missing, Step, quoted};
+use super::next::{Missing, Step, option, quoted};
 use super::{ModuleFacts, said};
 use crate::host::wasi;
 use crate::policy::units::{show_count, show_memory};
@@ -29,6 +29,8 @@ pub struct Question<'a> {
     pub others: &'a [Arc<dyn Engine>],
     /// What the host has.
     pub host: &'a Imports,
+    /// The export that would be called instead of `_start`.
+    pub invoke: Option<&'a str>,
 }
 
 /// Whether a module runs.
@@ -59,8 +61,6 @@ pub struct Explanation {
     pub missing: Vec<Missing>,
     /// Options that grant all of it together, for `cofferdam run`.
     pub options: Vec<String>,
-    /// How it is called.
-    pub call: Option<String>,
 }
 
 /// Something that a module may do through WASI.
@@ -80,6 +80,8 @@ pub struct Capability {
 const TRIED_WORK: u64 = 2_000_000;
 /// The largest file for which a step is named: four times the default cap on modules.
 pub const MOST_BYTES: u64 = 200 << 20;
+/// Things that a declaration requires which are named one by one.
+pub const MOST_UNMET: usize = 20;
 /// Names of one import module that are granted one by one.
 const NAMED: usize = 4;
 
@@ -125,7 +127,6 @@ pub fn explain(question: &Question<'_>) -> Explanation {
         verdict,
         engine: answer.engine.descriptor().id,
         capabilities: survey.as_ref().map(|s| capabilities(&s.imports, question)).unwrap_or_default(),
-        call: survey.as_ref().filter(|_| verdict != Verdict::Never).and_then(call),
         module: survey.map(|s| ModuleFacts::new(&s, &question.given.policy)),
         missing: answer.missing,
         options,
@@ -204,6 +205,7 @@ impl Answer<'_> {
         self.pick_engine(survey);
         self.imports(&survey.imports);
         self.sizes(survey);
+        self.function(survey);
         self.declared(survey);
         if self.missing.iter().all(|m| m.step.is_some()) {
             self.try_it(survey);
@@ -301,10 +303,15 @@ impl Answer<'_> {
             Missing::fixed_by("import", what, &["--grant", "wasi"], "grants.wasi = true".to_owned())
         } else if names.len() > NAMED {
             let line = format!("grants.modules = [{}]", quoted(module));
-            Missing::fixed_by("import", what, &["--grant", module], line)
+            Missing::fixed_by(
+                "import",
+                what,
+                &option("--grant", module).iter().map(String::as_str).collect::<Vec<_>>(),
+                line,
+            )
         } else {
             let options: Vec<_> =
-                names.iter().flat_map(|name| ["--grant".to_owned(), format!("{module}#{name}")]).collect();
+                names.iter().flat_map(|name| option("--grant", &format!("{module}#{name}"))).collect();
             let list: Vec<_> = names.iter().map(|name| quoted(name)).collect();
             let line = format!("grants.imports.{} = [{}]", quoted(module), list.join(", "));
             Missing::fixed_by("import", what, &options.iter().map(String::as_str).collect::<Vec<_>>(), line)
@@ -370,6 +377,7 @@ impl Answer<'_> {
     /// What the module's own declarations require, and what they leave out.
     fn declared(&mut self, survey: &Survey) {
         let declared = match &self.question.declared {
+            Ok([]) => return,
             Ok(declared) => *declared,
             Err(why) => {
                 let what = format!("the module's declaration cannot be used: {}", Printable::whole(why));
@@ -378,11 +386,16 @@ impl Answer<'_> {
         };
         let mut given = Given { policy: self.policy.clone(), ..self.question.given.clone() };
         for declaration in declared {
-            for unmet in declaration.unmet(&given) {
+            let all = declaration.unmet(&given);
+            let left = all.len().saturating_sub(MOST_UNMET);
+            for unmet in all.into_iter().take(MOST_UNMET) {
                 let what = format!("it declares that it requires {}, which is not granted", unmet.what);
                 let step =
                     Step { options: unmet.options, policy_line: Some(unmet.policy_line), fill_in: !unmet.complete };
                 self.missing.push(Missing { reason: "declaration", what, step: Some(step), advice: None });
+            }
+            if left > 0 {
+                self.ignore_declared(format!("it declares that it requires {left} more things that are not granted"));
             }
             given = declaration.within(&declaration.granting(&given)).unwrap_or(given);
         }
@@ -400,6 +413,38 @@ impl Answer<'_> {
             return;
         };
         self.ignore_declared(format!("it uses what its own declaration leaves out: {what}"));
+    }
+
+    /// What is called: a run needs a function to begin with.
+    fn function(&mut self, survey: &Survey) {
+        let named = |name: &str| survey.exports.iter().find(|e| &*e.name == name).map(|e| &e.ty);
+        let wanted = self.question.invoke.unwrap_or(COMMAND);
+        let why = match named(wanted) {
+            Some(ExternType::Func(Some(ty))) if self.question.invoke.is_none() && !ty.params().is_empty() => {
+                format!("its `{COMMAND}` is {ty}, which is no command's")
+            }
+            Some(ExternType::Func(_)) => return,
+            Some(other) => format!("its export `{}` is a {}", Printable::new(wanted), other.kind()),
+            None => format!("it has no export `{}`", Printable::new(wanted)),
+        };
+        let functions: Vec<_> = survey
+            .exports
+            .iter()
+            .filter_map(|e| match &e.ty {
+                ExternType::Func(ty) => Some((&*e.name, ty.as_ref())),
+                _ => None,
+            })
+            .collect();
+        let Some((first, ty)) = functions.first() else {
+            let advice = "Export a function from the guest and build it again; no option helps";
+            return self.hopeless("function", format!("{why}, and it exports no function to call instead"), advice);
+        };
+        let names: Vec<_> = functions.iter().take(6).map(|(name, _)| format!("`{}`", Printable::new(name))).collect();
+        let params = ty.map_or(0, |ty| ty.params().len());
+        let advice = (params > 0).then(|| format!("It takes {params} arguments, which stand after the module"));
+        let step = Step { options: vec![format!("--invoke={first}")], policy_line: None, fill_in: false };
+        let what = format!("{why}; functions to call are {}", names.join(", "));
+        self.missing.push(Missing { reason: "function", what, step: Some(step), advice });
     }
 
     fn ignore_declared(&mut self, what: String) {
@@ -434,30 +479,13 @@ fn advice(refusal: &Refusal) -> &'static str {
             "The file is damaged or its compiler is at fault: fetch or build it again; no option helps"
         }
         Refusal::ReservedName { .. } => "Rename it in the guest and build it again; no option helps",
+        Refusal::Limit { limit: "locals" | "function_bytes", .. } => {
+            "No engine takes more: build it with smaller functions; raising the limit does not help"
+        }
         Refusal::Limit { .. } => {
-            "It is far above the limit, or above what every engine shares: build a smaller module; raising the limit does not help"
+            "It is so far above the limit that the rest of it was not read: build a smaller module"
         }
         _ => "Build the guest without it; nothing on this build can run it inside limits",
-    }
-}
-
-/// How the module is called.
-fn call(survey: &Survey) -> Option<String> {
-    let functions: Vec<_> =
-        survey.exports.iter().filter(|e| matches!(e.ty, ExternType::Func(_))).map(|e| &*e.name).collect();
-    if functions.contains(&COMMAND) {
-        return None;
-    }
-    match functions.as_slice() {
-        [] => Some("it exports no function, so there is nothing to call".to_owned()),
-        [first, ..] => {
-            let names: Vec<_> = functions.iter().take(6).map(|name| format!("`{}`", Printable::new(name))).collect();
-            Some(format!(
-                "it has no `_start`: call one of {} with --invoke, such as --invoke {}",
-                names.join(", "),
-                Printable::new(first)
-            ))
-        }
     }
 }
 

@@ -7,18 +7,19 @@ mod next;
 
 use std::sync::Arc;
 
-use cofferdam_engine::{Engine, FuelMode};
+use cofferdam_engine::{Engine, FeatureSet, FuelMode};
 use cofferdam_prepare::{Gate, ModuleLimits, Refusal, component_parts, recognise, survey, validate};
 use serde::Serialize;
 
 use crate::policy::{Level, SecurityPolicy};
 use crate::sandbox::Printable;
 
-pub use explain::{Capability, Explanation, MOST_BYTES, Question, Verdict, explain};
+pub use explain::{Capability, Explanation, MOST_BYTES, MOST_UNMET, Question, Verdict, explain};
 pub use module::{
     ExportFact, ImportFact, MemoryFact, ModuleFacts, OverFact, ProducerFact, ProposalFact, SectionFact, TableFact,
 };
-pub use next::{Missing, Step};
+pub use next::{Missing, Step, shell};
+pub(crate) use next::{option, quoted};
 
 /// Everything that can be told about a file.
 #[derive(Clone, Debug, Serialize)]
@@ -115,15 +116,21 @@ pub fn inspect(input: &[u8], policy: &SecurityPolicy, engines: &[Arc<dyn Engine>
         if survey.was_text { "text" } else { "binary" }
     );
     inspection.problem = survey.broken.as_ref().or(survey.unsupported.as_ref()).map(said);
+    let mut refusals: Vec<(FeatureSet, Option<Refusal>)> = Vec::new();
     for level in Level::ALL {
         let features = level.features();
         let gate = Gate { features, level: Arc::from(level.name()), limits: policy.module_limits.clone() };
         // Levels with the same proposals say the same.
-        let same = inspection.levels.iter().find(|l| l.level.features() == features);
-        let because = match same {
-            Some(same) => same.because.clone(),
-            None => validate(bytes.clone(), &gate).err().map(|refusal| said(&refusal)),
+        let same = refusals.iter().find(|(known, _): &&(_, _)| *known == features);
+        let mut refusal = match same {
+            Some((_, same)) => same.clone(),
+            None => validate(bytes.clone(), &gate).err(),
         };
+        if let Some(Refusal::Proposal { level, .. }) = &mut refusal {
+            level.clone_from(&gate.level);
+        }
+        let because = refusal.as_ref().map(said);
+        refusals.push((features, refusal));
         inspection.levels.push(LevelSays { level: *level, accepts: because.is_none(), because });
     }
     inspection.engines = engines

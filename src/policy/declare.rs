@@ -1,16 +1,17 @@
 //! [`Declaration`]: what a module says that it needs, in a custom section or in a file beside it. It grants
 //! nothing: a guest gets what is declared *and* granted, so a declaration can only make a policy tighter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cofferdam_engine::{FeatureSet, Proposal};
+use cofferdam_engine::FeatureSet;
 use cofferdam_prepare::{ModuleLimits, custom_sections, recognise};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::file::{LimitsPart, PolicyFileError, Problem, ProposalName, parse};
+use super::file::{Format, LimitsPart, PolicyFileError, Problem, ProposalName, parse};
 use super::{Grants, Limits, SecurityPolicy, units};
 use crate::host::wasi::{Access, Preopen};
+use crate::inspect::{option, quoted, shell};
 use crate::sandbox::Printable;
 
 /// Name of the custom section that holds a declaration, in TOML or JSON.
@@ -105,7 +106,7 @@ pub struct Given {
 
 /// Something that a module requires and that was not granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
-#[error("the module declares that it requires {what}, which is not granted; grant it with {}", options.join(" "))]
+#[error("the module declares that it requires {what}, which is not granted; grant it with {}", words(options))]
 pub struct Unmet {
     /// What.
     pub what: String,
@@ -117,13 +118,19 @@ pub struct Unmet {
     pub complete: bool,
 }
 
+/// Options as they are given to a shell.
+fn words(options: &[String]) -> String {
+    options.iter().map(|option| shell(option)).collect::<Vec<_>>().join(" ")
+}
+
 impl Declaration {
-    /// Reads the declaration in `text`; `name` is named in errors.
+    /// Reads the declaration in `text`, TOML or JSON; `name` is named in errors.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn from_text(name: &str, text: &str) -> Result<Self, PolicyFileError> {
-        Ok(parse(name, text, None)?)
+        let json = text.trim_start_matches('\u{feff}').trim_start().starts_with('{');
+        Ok(parse(name, text, Some(if json { Format::Json } else { Format::Toml }))?)
     }
 
     /// The declaration in the custom section of a module, binary or text; `None` if there is none, or if the
@@ -257,23 +264,25 @@ impl Declaration {
     pub fn unmet(&self, given: &Given) -> Vec<Unmet> {
         let Some(required) = &self.required else { return Vec::new() };
         let mut unmet = Vec::new();
-        let mut miss = |what: String, options: &[&str], policy_line: String, complete: bool| {
-            let options = options.iter().map(|o| Printable::new(o).to_string()).collect();
-            unmet.push(Unmet { what, options, policy_line: Printable::whole(&policy_line).to_string(), complete });
+        let mut seen = BTreeSet::new();
+        let mut miss = |what: String, options: Vec<String>, policy_line: String, complete: bool| {
+            if seen.insert(policy_line.clone()) {
+                unmet.push(Unmet { what, options, policy_line, complete });
+            }
         };
         for proposal in required.features.iter().flatten().map(|p| p.0) {
             if !given.policy.features.has(proposal) {
                 let line = format!("features.allow = [\"{proposal}\"]");
-                miss(format!("proposal `{proposal}`"), &["--feature", Proposal::name(proposal)], line, true);
+                miss(format!("proposal `{proposal}`"), option("--feature", proposal.name()), line, true);
             }
         }
         if let Some(limits) = &required.limits {
-            for (name, option, amount) in short(limits, &given.policy.limits) {
+            for (name, flag, amount) in short(limits, &given.policy.limits) {
                 let line = format!("limits.{name} = \"{amount}\"");
-                if option.is_empty() {
-                    miss(format!("{name} of {amount}"), &["--policy-file", "FILE"], line, false);
+                if flag.is_empty() {
+                    miss(format!("{name} of {amount}"), option("--policy-file", "FILE"), line, false);
                 } else {
-                    miss(format!("{name} of {amount}"), &[option, &amount], line, true);
+                    miss(format!("{name} of {amount}"), option(flag, &amount), line, true);
                 }
             }
         }
@@ -286,35 +295,34 @@ impl Declaration {
                     given.policy.grants.allows(module, name)
                 };
                 if !granted {
-                    let (text, option) = if all {
+                    let (text, grant) = if all {
                         (module.clone(), module.clone())
                     } else {
                         (format!("{module}.{name}"), format!("{module}#{name}"))
                     };
-                    let line = format!("grants.imports.\"{module}\" = [\"{name}\"]");
-                    let line = if all { format!("grants.modules = [\"{module}\"]") } else { line };
-                    miss(format!("import `{}`", Printable::new(&text)), &["--grant", &option], line, true);
+                    let line = if all {
+                        format!("grants.modules = [{}]", quoted(module))
+                    } else {
+                        format!("grants.imports.{} = [{}]", quoted(module), quoted(name))
+                    };
+                    miss(format!("import `{}`", Printable::new(&text)), option("--grant", &grant), line, true);
                 }
             }
         }
         for dir in required.dirs.iter().flatten() {
             let has = given.dirs.iter().any(|d| d.guest == dir.guest && d.access >= dir.access.into());
             if !has {
-                let (guest, access) = (Printable::new(&dir.guest), dir.access.name());
-                let line = format!("wasi.dirs = [{{ host = \"HOST\", guest = \"{guest}\", access = \"{access}\" }}]");
-                miss(
-                    format!("directory `{guest}` ({access})"),
-                    &["--dir", &format!("HOST:{guest}:{access}")],
-                    line,
-                    false,
-                );
+                let (guest, access) = (quoted(&dir.guest), dir.access.name());
+                let line = format!("wasi.dirs = [{{ host = \"HOST\", guest = {guest}, access = \"{access}\" }}]");
+                let what = format!("directory `{}` ({access})", Printable::new(&dir.guest));
+                miss(what, option("--dir", &format!("HOST:{}:{access}", dir.guest)), line, false);
             }
         }
         for name in required.env.iter().flatten() {
             if !given.env.iter().any(|(given, _)| given == name) {
-                let name = Printable::new(name);
-                let line = format!("wasi.env.\"{name}\" = \"VALUE\"");
-                miss(format!("variable `{name}`"), &["--env", &format!("{name}=VALUE")], line, false);
+                let line = format!("wasi.env.{} = \"VALUE\"", quoted(name));
+                let what = format!("variable `{}`", Printable::new(name));
+                miss(what, option("--env", &format!("{name}=VALUE")), line, false);
             }
         }
         unmet
@@ -393,6 +401,8 @@ fn short(least: &LimitsPart, granted: &Limits) -> Vec<(&'static str, &'static st
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use cofferdam_engine::Proposal;
 
     use super::super::file::{Count, FuelAmount, Size, Time};
     use super::super::{Fuel, MemoryBytes};

@@ -59,7 +59,7 @@ impl LoadError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportRefusal {
     /// Nobody here knows it.
-    #[error("{kind} `{module}.{name}` is unknown; {} links a stand-in", stand_in_flags(kind))]
+    #[error("{kind} `{module}.{name}` is unknown; {}", stand_in_flags(kind))]
     Unknown {
         /// Module half of its name.
         module: Printable,
@@ -119,10 +119,7 @@ impl Printable {
                 shown.push('…');
                 break;
             }
-            // Beside control characters this escapes what could reorder or hide text on a terminal.
-            if c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-            {
+            if is_hidden(c) {
                 shown.extend(c.escape_default());
             } else {
                 shown.push(c);
@@ -132,6 +129,18 @@ impl Printable {
     }
 }
 
+/// Whether `c` is a control character, or one that could reorder or hide text on a terminal: Unicode's
+/// categories Cf, Zl and Zp, and the block of tags.
+#[must_use]
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+            | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 impl fmt::Display for Printable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -139,7 +148,11 @@ impl fmt::Display for Printable {
 }
 
 fn stand_in_flags(kind: &str) -> &'static str {
-    if kind == "function" { "`--unknown-imports trap` or `default`" } else { "`--unknown-imports default`" }
+    match kind {
+        "function" => "`--unknown-imports trap` or `default` links a stand-in",
+        "tag" => "nothing can stand in for it",
+        _ => "`--unknown-imports default` links a stand-in",
+    }
 }
 
 struct ImportList<'a>(&'a [ImportRefusal]);
@@ -398,6 +411,11 @@ mod tests {
     fn guest_text_is_cut_and_escaped() {
         assert_eq!(Printable::new("plain").to_string(), "plain");
         assert_eq!(Printable::new("a\u{1b}[31m\n\u{202e}b").to_string(), "a\\u{1b}[31m\\n\\u{202e}b");
+        for c in
+            ['\u{61c}', '\u{2028}', '\u{2029}', '\u{ad}', '\u{180e}', '\u{fff9}', '\u{fffb}', '\u{e0041}', '\u{1d173}']
+        {
+            assert_eq!(Printable::new(&c.to_string()).to_string(), c.escape_default().to_string());
+        }
         assert_eq!(Printable::new(&"x".repeat(4000)).to_string().chars().count(), Printable::MAX + 1);
     }
 }

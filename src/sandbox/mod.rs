@@ -35,6 +35,7 @@ pub use command::{Command, CommandError, CommandOutput};
 pub use error::{CallError, CallErrorKind};
 pub use globals::GlobalError;
 pub use guest::{COMMAND, CallOptions, Guest};
+pub(crate) use load::is_hidden;
 pub use load::{ImportRefusal, LoadError, Module, Printable, refused_imports};
 pub use memory::{GuestMemory, MemoryError, Number};
 pub use outcome::{CallRefusal, Outcome, Receipt, Report};

@@ -34,7 +34,7 @@ pub use inline::with_inline_charges;
 pub use limits::ModuleLimits;
 pub use prepared::{FuelMode, FunctionPlan, Layout, ModuleHash, PreparedModule};
 pub use recognise::{ModuleBytes, recognise};
-pub use refusal::{FunctionRef, Refusal};
+pub use refusal::{ENGINES_OWN, FunctionRef, Refusal};
 pub use rewrite::{Assist, PrepareOptions, prepare, prepare_for};
 pub use survey::{Above, FirstUse, Section, Survey, custom_sections, survey};
 pub use types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType, ValType};

@@ -83,7 +83,8 @@ pub enum Refusal {
     /// The module is larger than a module limit allows.
     #[error(
         "module limit `{limit}` reached at offset {offset:#x}: the module needs at least {need} {unit} and \
-         the cap is {cap}; raise `{limit}` in the module limits to allow it"
+         the cap is {cap}; {}",
+        Raise(limit)
     )]
     Limit {
         /// Name of the limit, a field of [`crate::ModuleLimits`].
@@ -158,6 +159,22 @@ impl fmt::Display for InFunction<'_> {
         self.0.as_ref().map_or(Ok(()), |function| write!(f, " in {function}"))
     }
 }
+
+/// What to do about a module limit.
+struct Raise<'a>(&'a str);
+
+impl fmt::Display for Raise<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if ENGINES_OWN.contains(&self.0) {
+            f.write_str("no engine takes more than the default cap")
+        } else {
+            write!(f, "raise `{}` in the module limits to allow it", self.0)
+        }
+    }
+}
+
+/// Module limits whose default caps are what every engine shares, so that raising them allows nothing.
+pub const ENGINES_OWN: &[&str] = &["locals", "function_bytes"];
 
 /// Which of the named levels would do, for the end of a message.
 struct LevelsWith<'a>(&'a Proposal);

@@ -1,5 +1,5 @@
 //! [`survey()`]: everything that can be told about a module, whether or not it may run. It is read once with
-//! every proposal on, under limits that are at most four times the caps, so that a hostile file costs no more
+//! every proposal on, under limits that are at most twenty times the caps, so that a hostile file costs no more
 //! than a refused one; what was read before it breaks is kept.
 
 use std::sync::Arc;
@@ -16,8 +16,9 @@ use crate::unsupported::check_supported;
 use crate::validate::{Gate, Place, explain, function_ref};
 use crate::walk::Walk;
 
-/// How far beyond a cap a module is still read, to say what it needs.
-const HEADROOM: u64 = 4;
+/// How far beyond a cap a module is still read, to say what it needs: with the default caps, to the million of
+/// functions and the like at which the validator stops anyway.
+const HEADROOM: u64 = 20;
 /// Sections that are listed, and entries of the producers section that are kept.
 const LISTED: usize = 1_000;
 /// Bytes kept of a name in the producers section or of a custom section.
@@ -134,8 +135,14 @@ pub fn survey(module: &ModuleBytes, limits: &ModuleLimits) -> Survey {
 fn headroom(limit: &str, limits: &ModuleLimits) -> u64 {
     let cap = limits.get(limit).unwrap_or(0);
     let default = ModuleLimits::default().get(limit).unwrap_or(0);
-    // Tables are made for each local, however few bytes declare them; and no engine takes more.
-    if limit == "locals" { default.max(cap) } else { cap.max(default).saturating_mul(HEADROOM) }
+    match limit {
+        // No engine takes more; and tables are made for each local, however few bytes declare them.
+        "locals" | "function_bytes" => default.max(cap),
+        "total_locals" => cap.max(default).saturating_mul(4),
+        // Only counted.
+        "name_bytes" | "memory_minimum_bytes" | "table_minimum" | "custom_sections" => u64::MAX,
+        _ => cap.max(default).saturating_mul(HEADROOM),
+    }
 }
 
 fn read(module: &ModuleBytes, bytes: &Arc<[u8]>, gate: &Gate, limits: &ModuleLimits) -> Survey {

@@ -16,6 +16,7 @@ use crate::proposals::{Use, Used};
 use crate::recognise::ModuleBytes;
 use crate::refusal::{FunctionRef, Refusal, capped};
 use crate::types::{ExportType, FuncType, ImportType};
+use crate::unsupported::never;
 use crate::walk::Walk;
 
 /// What a policy allows modules to be.
@@ -229,7 +230,11 @@ pub fn validate(module: ModuleBytes, gate: &Gate) -> Result<ValidModule, Refusal
 pub(crate) fn explain(bytes: &[u8], gate: &Gate, function: Option<u32>, error: &wasmparser::Error) -> Refusal {
     let offset = error.offset();
     let function = function.map(|index| function_ref(bytes, index));
-    match missing_proposal(bytes, gate, error) {
+    let missing = missing_proposal(bytes, gate, error);
+    if let Some((what, why)) = missing.and_then(never) {
+        return Refusal::Unsupported { what, why, function, offset };
+    }
+    match missing {
         Some(proposal) => Refusal::Proposal { proposal, function, offset, level: gate.level.clone() },
         None => Refusal::Invalid { offset, function, message: capped(error.message(), MAX_MESSAGE_BYTES).to_owned() },
     }

@@ -18,7 +18,8 @@ use crate::types::{
     ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType, ValType, from_ref_type,
     from_value_type,
 };
-use crate::validate::{Arity, Facts, Gate, explain, function_ref};
+use crate::unsupported::check_supported;
+use crate::validate::{Arity, Facts, Gate, Place, explain, function_ref};
 use crate::work::{FunctionWork, IMPORT, type_work};
 
 /// What a walk through a valid module found.
@@ -187,6 +188,13 @@ impl<'a> Walk<'a> {
             return Err(Refusal::Unsupported { what, why, function, offset: used.offset });
         }
         let Some(proposal) = self.used.set().minus(self.gate.features).iter().next() else { return Ok(()) };
+        // Who is told to allow a proposal should not be told next that none can be allowed.
+        let place = |proposal| {
+            let first = self.used.first(proposal)?;
+            let function = first.function.map(|index| function_ref(self.bytes, index));
+            Some(Place { offset: first.offset, function })
+        };
+        check_supported(place, self.facts.shared_memory)?;
         let used = self.used.first(proposal).unwrap_or_default();
         Err(Refusal::Proposal {
             proposal,

@@ -8,12 +8,14 @@ use serde_json::{Map, Value};
 use super::problem::Problem;
 use super::{DeterminismPart, PolicyFile};
 use crate::host::wasi;
+use crate::inspect::quoted;
 
 /// Policies one upon another. Keys override key by key, a list replaces a list.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     tree: Map<String, Value>,
-    sources: BTreeMap<String, String>,
+    /// By the path of the key, as keys may have dots in them.
+    sources: BTreeMap<Vec<String>, String>,
 }
 
 /// Keys whose tables are one value and are replaced as one.
@@ -26,7 +28,10 @@ impl Layers {
     /// A path in it is no UTF-8.
     pub fn push(&mut self, source: &str, policy: &PolicyFile) -> Result<(), Problem> {
         match serde_json::to_value(policy) {
-            Ok(Value::Object(tree)) => merge(&mut self.tree, tree, "", source, &mut self.sources),
+            Ok(Value::Object(tree)) => {
+                take_back(&mut self.tree, &tree);
+                merge(&mut self.tree, tree, &[], source, &mut self.sources);
+            }
             Ok(_) => {}
             Err(error) => return Err(Problem::new(source, "", &error.to_string())),
         }
@@ -35,48 +40,72 @@ impl Layers {
 
     /// Puts `upper` over what is there, with its own sources.
     pub fn push_layers(&mut self, upper: &Self) {
-        merge(&mut self.tree, upper.tree.clone(), "", "", &mut self.sources);
+        take_back(&mut self.tree, &upper.tree);
+        merge(&mut self.tree, upper.tree.clone(), &[], "", &mut self.sources);
         self.sources.extend(upper.sources.clone());
     }
 
     /// All of them as one policy.
-    #[must_use]
-    pub fn policy(&self) -> PolicyFile {
-        serde_json::from_value(Value::Object(self.tree.clone())).unwrap_or_default()
+    ///
+    /// # Errors
+    /// What was merged cannot be read back.
+    pub fn policy(&self) -> Result<PolicyFile, Problem> {
+        serde_json::from_value(Value::Object(self.tree.clone()))
+            .map_err(|error| Problem::new("the policies together", "", &error.to_string()))
     }
 
     /// Every key that somebody said, with its value and who said it last.
-    pub fn entries(&self) -> impl Iterator<Item = (&str, &Value, &str)> {
-        self.sources.iter().filter_map(|(key, source)| {
-            let mut at = self.tree.get(key.split('.').next()?)?;
-            for step in key.split('.').skip(1) {
-                at = at.get(step)?;
-            }
-            Some((key.as_str(), at, source.as_str()))
+    /// Parts of a key that have dots in them stand in quotes.
+    pub fn entries(&self) -> impl Iterator<Item = (String, &Value, &str)> {
+        self.sources.iter().filter_map(|(path, source)| {
+            let (first, rest) = path.split_first()?;
+            let value = rest.iter().try_fold(self.tree.get(first)?, |at, step| at.get(step))?;
+            Some((written(path), value, source.as_str()))
         })
     }
 
     /// Who said `key` last.
     #[must_use]
     pub fn source(&self, key: &str) -> Option<&str> {
-        self.sources.get(key).map(String::as_str)
+        self.sources.iter().find(|(path, _)| written(path) == key).map(|(_, source)| source.as_str())
+    }
+}
+
+/// `path` as TOML writes it.
+fn written(path: &[String]) -> String {
+    let bare = |part: &&String| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '$'))
+    };
+    let parts = path.iter().map(|part| if bare(&part) { part.clone() } else { quoted(part) });
+    parts.collect::<Vec<_>>().join(".")
+}
+
+/// What `above` allows is no longer denied below, and the other way round.
+fn take_back(below: &mut Map<String, Value>, above: &Map<String, Value>) {
+    let Some(Value::Object(lower)) = below.get_mut("features") else { return };
+    for (said, opposite) in [("allow", "deny"), ("deny", "allow")] {
+        let said = above.get("features").and_then(|features| features.get(said)).and_then(Value::as_array);
+        if let (Some(said), Some(Value::Array(list))) = (said, lower.get_mut(opposite)) {
+            list.retain(|proposal| !said.contains(proposal));
+        }
     }
 }
 
 fn merge(
     below: &mut Map<String, Value>,
     above: Map<String, Value>,
-    path: &str,
+    path: &[String],
     source: &str,
-    sources: &mut BTreeMap<String, String>,
+    sources: &mut BTreeMap<Vec<String>, String>,
 ) {
     for (key, value) in above {
-        let here = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let here = [path, std::slice::from_ref(&key)].concat();
+        let whole = WHOLE.iter().any(|whole| whole.split('.').eq(here.iter().map(String::as_str)));
         match (below.get_mut(&key), value) {
-            (Some(Value::Object(below)), Value::Object(above)) if !WHOLE.contains(&here.as_str()) => {
+            (Some(Value::Object(below)), Value::Object(above)) if !whole => {
                 merge(below, above, &here, source, sources);
             }
-            (None, Value::Object(above)) if !WHOLE.contains(&here.as_str()) => {
+            (None, Value::Object(above)) if !whole => {
                 let mut fresh = Map::new();
                 merge(&mut fresh, above, &here, source, sources);
                 below.insert(key, Value::Object(fresh));

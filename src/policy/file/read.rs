@@ -2,8 +2,9 @@
 //! becomes a value, and everything that is wrong with it is said at once.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -63,7 +64,7 @@ impl PolicyFile {
     /// # Errors
     /// A file that cannot be read, extends itself, or says what no policy can.
     pub fn load(path: &Path) -> Result<Self, PolicyFileError> {
-        Self::load_layers(path).map(|layers| layers.policy())
+        Ok(Self::load_layers(path)?.policy().map_err(|problem| vec![problem])?)
     }
 
     /// The same, remembering which file said what.
@@ -72,7 +73,7 @@ impl PolicyFile {
     /// As [`PolicyFile::load`].
     pub fn load_layers(path: &Path) -> Result<Layers, PolicyFileError> {
         let mut files: Vec<(PathBuf, Self)> = Vec::new();
-        let mut seen: Vec<PathBuf> = Vec::new();
+        let mut seen: Vec<(u64, u64)> = Vec::new();
         let mut next = Some(path.to_owned());
         while let Some(path) = next.take() {
             let by = files.last().map(|(by, _)| by.clone());
@@ -80,18 +81,22 @@ impl PolicyFile {
                 None => PolicyFileError::Read { path: path.clone(), error },
                 Some(by) => PolicyFileError::Base { path: path.clone(), by, error },
             };
-            let true_path = path.canonicalize().map_err(unreadable)?;
+            // Whoever starts us may hand over a pipe; what a file names is a file.
+            let opened = if by.is_none() { open(&path) } else { open_regular(&path) };
+            let (opened, about) = opened.map_err(unreadable)?;
+            let identity = (about.dev(), about.ino());
             let chain = || files.iter().map(|(file, _)| file.clone()).chain([path.clone()]).collect();
-            if seen.contains(&true_path) {
+            if seen.contains(&identity) {
                 return Err(PolicyFileError::Cycle(chain()));
             }
             if files.len() == MAX_FILES {
                 return Err(PolicyFileError::TooDeep { files: chain(), most: MAX_FILES });
             }
-            seen.push(true_path);
-            let text = read_text(&path, MAX_FILE_BYTES).map_err(unreadable)?;
+            seen.push(identity);
+            let text = read_opened(opened, &about, MAX_FILE_BYTES).map_err(unreadable)?;
             let mut file = Self::from_text(&path.display().to_string(), &text, Format::of(&path))?;
-            let folder = path.parent().unwrap_or(Path::new(""));
+            // A pipe has no folder.
+            let folder = path.parent().filter(|_| about.is_file()).unwrap_or(Path::new(""));
             file.rebase(folder);
             next = file.extends.take().map(|base| folder.join(base));
             files.push((path, file));
@@ -100,7 +105,7 @@ impl PolicyFile {
         for (path, file) in files.iter().rev() {
             layers.push(&path.display().to_string(), file).map_err(|problem| vec![problem])?;
         }
-        match contradictions(&layers.policy(), &path.display().to_string()) {
+        match contradictions(&layers.policy().map_err(|problem| vec![problem])?, &path.display().to_string()) {
             problems if problems.is_empty() => Ok(layers),
             problems => Err(problems.into()),
         }
@@ -130,17 +135,58 @@ impl PolicyFile {
     }
 }
 
-/// The text of `path`, which has at most `most` bytes.
+/// The text of `path`, which has at most `most` bytes. It may be a pipe that somebody writes to.
 ///
 /// # Errors
-/// It cannot be read, is larger, or is no UTF-8.
+/// It cannot be read, is larger, or is no UTF-8; it is a pipe and nobody wrote anything.
 pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
+    let (file, about) = open(path)?;
+    read_opened(file, &about, most)
+}
+
+/// The text of the regular file `path`, which has at most `most` bytes; `None` if nothing has this name. A link
+/// that leads nowhere is something.
+///
+/// # Errors
+/// As [`read_text`], and what has the name is no regular file.
+pub fn read_beside(path: &Path, most: u64) -> io::Result<Option<String>> {
+    match path.symlink_metadata() {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+        Ok(_) => {
+            let (file, about) = open_regular(path)?;
+            read_opened(file, &about, most).map(Some)
+        }
+    }
+}
+
+/// Opens `path` without waiting for the other end of a pipe.
+fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking.bits().cast_signed()).open(path)?;
+    let about = file.metadata()?;
+    if about.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
     }
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags - nonblocking)?;
+    Ok((file, about))
+}
+
+fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    let (file, about) = open(path)?;
+    if !about.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    Ok((file, about))
+}
+
+fn read_opened(file: File, about: &Metadata, most: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.is_empty() && about.file_type().is_fifo() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is a pipe to which nobody wrote"));
+    }
     if bytes.len() as u64 > most {
         let why = format!("it has more than {} KiB, the most that is read", most >> 10);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
@@ -207,7 +253,11 @@ fn read_tree(text: &str, format: Format) -> Result<Value, String> {
         Format::Json => serde_json::from_str::<Tree>(text).map(|t| t.0).map_err(|error| error.to_string()),
         Format::Yaml => {
             let options = serde_saphyr::options! { with_snippet: false };
-            serde_saphyr::from_str_with_options::<Tree>(text, options).map(|t| t.0).map_err(|error| error.to_string())
+            serde_saphyr::from_str_with_options::<Tree>(text, options).map(|t| t.0).map_err(|error| {
+                // The library ends some messages with advice to whoever calls it.
+                let said = error.to_string();
+                said.split([',', ';', '(']).filter(|part| !part.contains("Options")).collect::<Vec<_>>().join(",")
+            })
         }
     }
 }
@@ -296,10 +346,9 @@ fn reword(message: &str) -> String {
         .into_iter()
         .find_map(|what| Some((what, start.strip_prefix("unknown ")?.strip_prefix(what)?.trim())));
     let Some((what, found)) = unknown else {
-        return format!(
-            "{} where {expected} belongs",
-            start.replace("invalid type: ", "found ").replace("invalid value: ", "found ")
-        );
+        let start = start.replace("invalid type: ", "found ").replace("invalid value: ", "found ");
+        let start = start.replace("found map", "found a table").replace("found sequence", "found a list");
+        return format!("{start} where {} belongs", in_our_words(expected));
     };
     let found = found.trim_matches('`');
     let allowed: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
@@ -311,6 +360,23 @@ fn reword(message: &str) -> String {
     let hint = suggestion(found, &allowed).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
     let found: String = found.chars().take(64).collect();
     format!("unknown {what} `{found}`{hint} (allowed: {})", allowed.join(", "))
+}
+
+/// What belongs in a place, said for people who do not know the types of this program.
+fn in_our_words(expected: &str) -> &str {
+    match expected {
+        "enum DeterminismPart" => "`off` in quotes (YAML reads it as false without) or a table `seed = NUMBER`",
+        "enum StdinPart" => "`inherit`, `empty` or a table `file = PATH`",
+        "enum Level" => "`strict`, `standard`, `relaxed` or `development`",
+        "struct DirPart" | "struct WantedDir" => "a table with `guest` and `access`",
+        "a map" => "a table",
+        "a sequence" => "a list",
+        "a string" => "text",
+        "a boolean" => "`true` or `false`",
+        other if other.starts_with("struct ") => "a table of keys",
+        other if other.starts_with("enum ") => "a word",
+        other => other,
+    }
 }
 
 /// The word of `allowed` that `found` was probably meant to be.

@@ -108,7 +108,7 @@ fn files_extend_each_other_key_by_key() {
     );
     write("top.json", r#"{"extends": "sub/mid.yaml", "wasi": {"stdin": "empty"}, "determinism": "off"}"#);
     let layers = load("top.json").unwrap_or_else(|e| panic!("{e}"));
-    let policy = layers.policy();
+    let policy = layers.policy().unwrap_or_else(|e| panic!("{e}"));
     let limits = policy.limits.clone().expect("they were given");
     assert_eq!((limits.memory, limits.fuel), (Some(Size(MemoryBytes::mib(1))), Some(FuelAmount(Fuel::new(6)))));
     assert_eq!(policy.features.clone().and_then(|f| f.allow), Some(vec![ProposalName(Proposal::Threads)]));
@@ -134,8 +134,23 @@ fn files_extend_each_other_key_by_key() {
         write(&format!("deep{n}.toml"), &format!("extends = 'deep{}.toml'", n + 1));
     }
     assert!(load("deep0.toml").expect_err("too deep").contains("more than 8 deep"));
-    write("contradicts.toml", "extends = 'base.toml'\nfeatures.deny = ['simd']");
-    assert!(load("contradicts.toml").expect_err("both").contains("both in `allow` and in `deny`"));
+    write("takes_back.toml", "extends = 'base.toml'\nfeatures.deny = ['simd']");
+    let features = load("takes_back.toml").map(|layers| layers.policy().ok().and_then(|p| p.features));
+    let features = features.unwrap_or_else(|e| panic!("{e}")).expect("they were given");
+    assert_eq!(features.allow, Some(vec![ProposalName(Proposal::Gc)]), "what is denied above is not allowed below");
+    assert_eq!(features.deny, Some(vec![ProposalName(Proposal::Simd)]));
+    write("wider.toml", "extends = 'takes_back.toml'\nfeatures.allow = ['simd']");
+    let policy = PolicyFile::load(&folder.path().join("wider.toml")).unwrap_or_else(|e| panic!("{e}"));
+    assert!(policy.over(SecurityPolicy::standard()).features.has(Proposal::Simd));
+    let fifo = folder.path().join("fifo.toml");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).expect("a pipe");
+    assert!(load("fifo.toml").expect_err("nobody writes").contains("nobody wrote"));
+    write("on_fifo.toml", "extends = 'fifo.toml'");
+    assert!(load("on_fifo.toml").expect_err("a pipe").contains("no regular file"));
+    write("dots.toml", "[wasi.env]\n'a.b' = '1'");
+    let dots = load("dots.toml").unwrap_or_else(|e| panic!("{e}"));
+    let shown: Vec<_> = dots.entries().map(|(key, value, _)| format!("{key} = {value}")).collect();
+    assert_eq!(shown, ["wasi.env.\"a.b\" = \"1\""]);
     write("large.toml", &"# filler\n".repeat(40_000));
     assert!(load("large.toml").expect_err("too large").contains("more than 256 KiB"));
     std::fs::write(folder.path().join("latin.toml"), b"# \xe9\n").expect("it can be written");
