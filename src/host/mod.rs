@@ -73,6 +73,11 @@ impl GuestState {
         }
     }
 
+    /// Bytes of the host's memory that the guest may come to take beside its linear memory.
+    pub(crate) fn host_bytes(&self) -> u64 {
+        self.wasi.as_ref().map_or(0, WasiState::host_bytes)
+    }
+
     /// A guest with WASI and nothing else.
     #[must_use]
     pub fn with_wasi(wasi: WasiState) -> Self {

@@ -230,7 +230,12 @@ impl AsyncGuest {
         let answer = match answer {
             Ok(answer) => answer,
             Err(busy) => {
-                self.guest = slot.lock().take();
+                // It was not cancelled, only not run.
+                cancel_on_drop.0 = None;
+                self.guest = slot.lock().take().map(|mut guest| {
+                    guest.scope = None;
+                    guest
+                });
                 return Err(busy.into());
             }
         };

@@ -293,7 +293,9 @@ impl Sandbox {
                 return Err(GuestError::CacheWithinReach { directory: directory.clone(), cache: cache.to_owned() });
             }
         }
-        let reservation = self.0.resources.reserve(limits.memory.get())?;
+        // Whatever else the host would hold for it; unlimited caps of many guests must still add up.
+        let beside = state.host_bytes().min(1 << 48);
+        let reservation = self.0.resources.reserve(limits.memory.get().saturating_add(beside))?;
         let mut store = self.0.engine.store(&limits.store(), Box::new(state))?;
         let instance = if module.stand_ins.is_empty() {
             store.instantiate(&*module.compiled, &module.imports)?

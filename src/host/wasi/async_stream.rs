@@ -39,6 +39,12 @@ impl Signal {
         woken
     }
 
+    /// Nobody waits on this thread after all.
+    fn unwatch(&self) {
+        let current = std::thread::current().id();
+        self.threads.lock().retain(|thread| thread.id() != current);
+    }
+
     pub fn changed(&self, since: u64) -> bool {
         self.woken.load(Ordering::Acquire) != since
     }
@@ -95,7 +101,10 @@ impl From<Error> for NotReady {
 fn polled<T>(signal: &Arc<Signal>, poll: impl FnOnce(&mut Context<'_>) -> Poll<std::io::Result<T>>) -> Polled<T> {
     let since = signal.watch();
     match poll(&mut Context::from_waker(&Waker::from(signal.clone()))) {
-        Poll::Ready(done) => Ok(done?),
+        Poll::Ready(done) => {
+            signal.unwatch();
+            Ok(done?)
+        }
         Poll::Pending => Err(NotReady::Pending(Pending { signal: signal.clone(), since })),
     }
 }
@@ -203,5 +212,25 @@ impl Writer {
     /// What a write would wait for, if it would.
     pub fn blocked(&self) -> Option<&Pending> {
         self.blocked.as_ref().filter(|pending| !pending.is_over())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_threads_that_wait_are_kept() {
+        let signal = Arc::new(Signal::default());
+        std::thread::scope(|threads| {
+            for _ in 0..3 {
+                threads.spawn(|| assert!(polled(&signal, |_| Poll::Ready(Ok(()))).is_ok()));
+            }
+        });
+        assert_eq!(signal.threads.lock().len(), 0);
+        let Err(NotReady::Pending(pending)) = polled::<()>(&signal, |_| Poll::Pending) else { panic!("it is pending") };
+        assert_eq!(signal.threads.lock().len(), 1);
+        signal.wake_by_ref();
+        assert!(pending.is_over() && signal.threads.lock().is_empty());
     }
 }

@@ -255,7 +255,8 @@ pub struct WasiLimits {
     pub path_bytes: u32,
     /// Subscriptions of one `poll_oneoff`; above it `EINVAL`.
     pub subscriptions: u32,
-    /// Bytes of directory listings held for all open directories; above it `ENOMEM`.
+    /// Bytes of directory listings held for all open directories; above it `ENOMEM`. Never more than the
+    /// memory cap of the policy.
     pub listing_bytes: u64,
     /// Bytes of memory that memory file systems and overlays hold together; above it `ENOSPC`, after what
     /// still fits. A file counts its size, holes included, in whole 16 KiB; its end counts the next power of

@@ -1,8 +1,8 @@
 //! Directory trees that are made in Rust and read in Rust: [`MemoryDir`] is what a guest is given,
 //! [`MemoryView`] what it has made of it.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -128,27 +128,54 @@ impl MemoryView {
         std::iter::from_fn(move || walk.next_file(&volume))
     }
 
-    /// All of it, to be given to another guest. Names that lead to one file become files of their own.
-    #[must_use]
-    pub fn to_dir(&self) -> MemoryDir {
-        let mut dir = MemoryDir::new();
-        let mut walk = Walk::default();
-        while let Some((path, seen)) = walk.next(&self.0) {
+    /// All of it, to be given to another guest. Names that lead to one file become files of their own, which
+    /// share their bytes until they are written to.
+    ///
+    /// # Errors
+    /// [`TreeTooLarge`] if it takes more than `max_bytes` of the host's memory: whole paths (those of a deep
+    /// tree are long), 128 bytes for each, targets of links, and the size of each file once, holes included.
+    pub fn to_dir(&self, max_bytes: u64) -> Result<MemoryDir, TreeTooLarge> {
+        let (mut dir, mut walk, mut files, mut left) = (MemoryDir::new(), Walk::default(), HashMap::new(), max_bytes);
+        while let Some(seen) = walk.next(&self.0) {
+            let inside = match &seen {
+                Seen::Dir(_) => 0,
+                Seen::Link(target) => target.len() as u64,
+                Seen::File(id, _) if files.contains_key(id) => 0,
+                Seen::File(_, size) => *size,
+            };
+            let cost = inside.saturating_add(walk.path.len() as u64 + PATH_BYTES);
+            left = left.checked_sub(cost).ok_or(TreeTooLarge { limit: max_bytes })?;
             let given = match seen {
                 Seen::Dir(_) => Given::Dir,
                 Seen::Link(target) => Given::Link(target),
-                Seen::File(size) => match self.0.read_whole(&path) {
-                    Ok(bytes) => Given::File(bytes.into()),
-                    Err(_) => {
-                        tracing::warn!(size, "a file of a guest could not be read back");
-                        continue;
-                    }
-                },
+                Seen::File(id, size) => {
+                    let bytes = match files.get(&id).cloned().map_or_else(|| self.0.read_shared(id, size), Ok) {
+                        Ok(bytes) => bytes,
+                        Err(Errno::NoMemory) => return Err(TreeTooLarge { limit: max_bytes }),
+                        Err(_) => {
+                            tracing::warn!(size, "a file of a guest could not be read back");
+                            continue;
+                        }
+                    };
+                    files.insert(id, bytes.clone());
+                    Given::File(bytes)
+                }
             };
-            dir.entries.insert(path, given);
+            dir.entries.insert(walk.path.clone(), given);
         }
-        dir
+        Ok(dir)
     }
+}
+
+/// What each path of a [`MemoryDir`] takes beside its length and what is there.
+const PATH_BYTES: u64 = 128;
+
+/// What a guest has made does not go into the memory that the caller has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the guest's files take more than the {limit} bytes they may take here")]
+pub struct TreeTooLarge {
+    /// How many they may take.
+    pub limit: u64,
 }
 
 /// A walk over a tree that may be very deep, with one path in hand.
@@ -158,18 +185,27 @@ struct Walk {
     /// For each directory on the way: which it is, and where its part of the path begins.
     stack: Vec<(u32, usize)>,
     begun: bool,
+    /// The directory that was said last, which comes next.
+    within: Option<u32>,
+    /// Directories that were gone into: each once, whatever the tree looks like.
+    been: HashSet<u32>,
 }
 
 impl Walk {
     fn next_file(&mut self, volume: &Volume) -> Option<(String, u64)> {
         loop {
-            if let (path, Seen::File(size)) = self.next(volume)? {
-                return Some((path, size));
+            if let Seen::File(_, size) = self.next(volume)? {
+                return Some((self.path.clone(), size));
             }
         }
     }
 
-    fn next(&mut self, volume: &Volume) -> Option<(String, Seen)> {
+    /// What comes next; its path is in `self.path`.
+    fn next(&mut self, volume: &Volume) -> Option<Seen> {
+        if let Some(id) = self.within.take().filter(|id| self.been.insert(*id)) {
+            self.path.push('/');
+            self.stack.push((id, self.path.len()));
+        }
         let mut after = None;
         if !self.begun {
             self.begun = true;
@@ -183,12 +219,10 @@ impl Walk {
             if let Some((name, seen)) = volume.next_entry(dir, bound) {
                 self.path.truncate(start);
                 self.path.push_str(&name);
-                let said = self.path.clone();
                 if let Seen::Dir(id) = seen {
-                    self.path.push('/');
-                    self.stack.push((id, self.path.len()));
+                    self.within = Some(id);
                 }
-                return Some((said, seen));
+                return Some(seen);
             }
             self.stack.pop();
             // Its own name, without the slash behind it, is the last one said in the directory above.

@@ -51,7 +51,7 @@ pub use calls::{KnownImport, add_to, imports, known_imports};
 pub use config::{
     Access, AsyncInput, Clocks, Output, Preopen, Random, Source, Stdin, WasiConfig, WasiConfigError, WasiLimits,
 };
-pub use memory_dir::{MemoryDir, MemoryView};
+pub use memory_dir::{MemoryDir, MemoryView, TreeTooLarge};
 pub use state::{FileUsage, WasiState};
 
 /// The module half of every name of preview 1.

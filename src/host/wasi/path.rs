@@ -12,10 +12,14 @@ use super::abi::{LOOKUP_FOLLOW, filestat};
 use super::errno::{Done, Errno};
 use super::fd::new_times;
 use super::fs::{Dir, Terms};
+use super::readdir::pay;
 use super::state::WasiState;
 
 /// Fuel for each byte of a path: two of them may be a component, and each component is looked up.
 const PATH_BYTE_PRICE: u64 = 30;
+/// Components of a symbolic link that a guest makes on the host: whoever walks it later pays for no more than
+/// the path that leads to it.
+const MAX_TARGET_NAMES: usize = 64;
 
 pub(super) fn path_create_directory(caller: &mut Caller<'_>, fd: u32, ptr: u32, len: u32) -> Done {
     let path = read_path(caller, ptr, len)?;
@@ -25,8 +29,11 @@ pub(super) fn path_create_directory(caller: &mut Caller<'_>, fd: u32, ptr: u32, 
 
 pub(super) fn path_remove_directory(caller: &mut Caller<'_>, fd: u32, ptr: u32, len: u32) -> Done {
     let path = read_path(caller, ptr, len)?;
+    let path = path.trim_end_matches('/');
+    let dir = changing(caller, fd)?.0.clone();
+    let base_shows = dir.base_shows(path, &mut |entries| pay(caller, entries))?;
     let (dir, terms) = changing(caller, fd)?;
-    Ok(dir.remove_dir(path.trim_end_matches('/'), terms)?)
+    Ok(dir.remove_dir(path, base_shows, terms)?)
 }
 
 pub(super) fn path_unlink_file(caller: &mut Caller<'_>, fd: u32, ptr: u32, len: u32) -> Done {
@@ -51,8 +58,10 @@ pub(super) fn path_rename(
 ) -> Done {
     let old = read_path(caller, old_ptr, old_len)?;
     let new = read_path(caller, new_ptr, new_len)?;
+    let to = changing_both(caller, old_fd, new_fd)?.1.clone();
+    let base_shows = to.base_shows(&new, &mut |entries| pay(caller, entries))?;
     let (from, to, terms) = changing_both(caller, old_fd, new_fd)?;
-    Ok(from.rename(&old, to, &new, terms)?)
+    Ok(from.rename(&old, to, &new, base_shows, terms)?)
 }
 
 /// Both directories must be writable: a second name would otherwise let a guest write to a file that it
@@ -91,6 +100,10 @@ pub(super) fn path_symlink(
         return Err(Errno::Permission.into());
     }
     let (dir, terms) = changing(caller, fd)?;
+    let names = target.split('/').filter(|name| !name.is_empty()).count();
+    if matches!(dir, Dir::Host(_)) && names > MAX_TARGET_NAMES {
+        return Err(Errno::NameTooLong.into());
+    }
     Ok(dir.symlink(&target, &link, terms)?)
 }
 

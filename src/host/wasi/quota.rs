@@ -55,6 +55,10 @@ impl Pool {
         self.limit.fetch_min(limit, Relaxed);
     }
 
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
+    }
+
     pub fn used(&self) -> u64 {
         self.used.load(Relaxed)
     }

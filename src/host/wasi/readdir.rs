@@ -6,13 +6,9 @@ use cofferdam_engine::{Caller, OutOfBounds};
 use super::abi::dirent;
 use super::descriptors::{Kind, OpenDir};
 use super::errno::{Done, Errno};
-use super::fs::Dir;
+use super::fs::{Dir, ENTRY_PRICE};
 use super::state::WasiState;
 
-/// Fuel for finding, sorting and keeping one entry.
-const ENTRY_PRICE: u64 = 1_000;
-/// Entries that are paid for at once, before they are read.
-const BATCH: u64 = 64;
 /// Bytes that one entry takes beside its name.
 const ENTRY_BYTES: u64 = 64;
 
@@ -34,25 +30,16 @@ impl Listing {
     fn read(caller: &mut Caller<'_>, dir: &Dir, budget: u64) -> Done<Self> {
         let mut cost = 0;
         let mut entries = Vec::new();
-        let mut paid = 0_u64;
-        let on_host = matches!(dir, Dir::Host(_));
-        dir.entries(&mut |name, inode, ty| {
-            if paid == 0 && on_host {
-                caller.charge(BATCH * ENTRY_PRICE)?;
-                paid = BATCH;
-            }
-            paid = paid.saturating_sub(1);
+        let quota = WasiState::of(caller)?.quota.clone();
+        let mut each = |name: &str, inode, ty| {
             cost += ENTRY_BYTES + name.len() as u64;
             if cost > budget {
                 return Err(Errno::NoMemory.into());
             }
             entries.push((name.to_owned(), inode, ty));
             Ok(())
-        })?;
-        if !on_host {
-            // Paying may give the turn away, which nobody should do who has a volume locked.
-            caller.charge(entries.len() as u64 * ENTRY_PRICE)?;
-        }
+        };
+        dir.entries(&mut each, &quota, &mut |entries| pay(caller, entries))?;
         entries.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
         let mut listing = Self { bytes: Vec::new(), starts: Vec::with_capacity(entries.len()), cost };
         for (index, (name, inode, ty)) in entries.iter().enumerate() {
@@ -69,6 +56,12 @@ impl Listing {
         let start = usize::try_from(cookie).ok().and_then(|c| self.starts.get(c));
         start.and_then(|s| self.bytes.get(*s..)).unwrap_or_default()
     }
+}
+
+/// Pays for so many entries of a directory of the host's before they are read, and looks at the time.
+pub(super) fn pay(caller: &mut Caller<'_>, entries: u64) -> Done {
+    caller.charge(entries * ENTRY_PRICE)?;
+    Ok(caller.check()?)
 }
 
 pub(super) fn fd_readdir(caller: &mut Caller<'_>, fd: u32, buf: u32, len: u32, cookie: u64, out: u32) -> Done {

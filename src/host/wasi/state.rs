@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cofferdam_engine::{Caller, HostError};
 
-use super::clock::Clock;
+use super::clock::{Clock, ClockId};
 use super::config::{Clocks, Random, WasiLimits};
 use super::descriptors::Descriptors;
 use super::errno::Done;
@@ -99,6 +99,8 @@ impl WasiState {
         let (output_bytes, open_files) = (limits.output.get(), limits.open_files);
         self.quota.scratch.tighten(limits.scratch.get());
         self.quota.disk.tighten(limits.disk.get());
+        // Listings are copies for the guest, so it has no more of them than of memory.
+        self.limits.listing_bytes = self.limits.listing_bytes.min(limits.memory.get());
         let written = self.output_bytes();
         self.limits.output_bytes = self.limits.output_bytes.min(output_bytes);
         self.output_left = self.limits.output_bytes.saturating_sub(written);
@@ -106,11 +108,23 @@ impl WasiState {
         self.descriptors.tighten(open_files);
     }
 
+    /// Bytes of the host's memory that the guest may come to take here: of files in memory if it has such, of
+    /// captured output, of listings.
+    pub(crate) fn host_bytes(&self) -> u64 {
+        let files = if self.volumes.is_empty() { 0 } else { self.quota.scratch.limit() };
+        let captured = self.outputs.iter().any(|output| matches!(output, Sink::Capture(_)));
+        let output = if captured { self.limits.output_bytes } else { 0 };
+        files.saturating_add(output).saturating_add(self.limits.listing_bytes)
+    }
+
     /// Makes what is still the host's repeatable: clocks that stand at 0, randomness from `seed`. What was
     /// configured to be virtual or seeded stays as it is.
     pub(crate) fn determine(&mut self, seed: u64) {
         if matches!(self.clock, Clock::Real { .. }) {
             self.clock = Clock::new(Clocks::Virtual { start_ns: 0 });
+            // They were made by the clock that there was.
+            let now = self.clock.now(ClockId::Realtime);
+            self.volumes.iter().for_each(|(_, volume)| volume.made_at(now));
         }
         if matches!(self.random, Source::System) {
             self.random = Source::new(Random::Seeded(seed));

@@ -63,6 +63,11 @@ impl Content {
         self.charged
     }
 
+    /// Whether there is something of the base that was not copied.
+    pub fn needs_base(&self) -> bool {
+        self.copied < self.covered()
+    }
+
     /// The base, to open or close it.
     pub fn base_mut(&mut self) -> Option<&mut Base> {
         self.base.as_mut()
@@ -253,8 +258,8 @@ impl Content {
                     pool.count_refusal();
                     return Err(Errno::NoSpace);
                 }
-                self.copied += 1;
                 let chunk = self.load(index)?;
+                self.copied += 1;
                 self.chunks.insert(index, chunk);
             }
             at = (index + 1) * CHUNK;

@@ -17,7 +17,7 @@ use super::super::abi::FileType;
 use super::super::clock::{Clock, ClockId};
 use super::super::errno::{Done, Errno};
 use super::super::quota::{HOST_NAME_BYTES, Quota};
-use super::{NewTime, NewTimes, OpenHow, Stat, Terms};
+use super::{ENTRY_BATCH, Each, NewTime, NewTimes, OpenHow, Pay, Stat, Terms};
 
 impl From<&Metadata> for Stat {
     fn from(metadata: &Metadata) -> Self {
@@ -175,9 +175,15 @@ pub fn readable(dir: &Dir) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-pub fn entries(dir: &Dir, each: &mut dyn FnMut(&str, u64, FileType) -> Done) -> Done {
+pub fn entries(dir: &Dir, each: &mut Each<'_>, pay: &mut Pay<'_>) -> Done {
     let own = dir.dir_metadata()?.ino();
+    let mut paid = 0;
     for entry in rustix::fs::Dir::new(readable(dir)?)? {
+        if paid == 0 {
+            pay(ENTRY_BATCH)?;
+            paid = ENTRY_BATCH;
+        }
+        paid -= 1;
         let entry = entry?;
         let Ok(name) = entry.file_name().to_str() else { continue };
         // What lies above is not told.
@@ -201,7 +207,11 @@ impl HostFile {
 
     pub fn read(&self, slices: &mut [IoSliceMut<'_>], at: Option<u64>) -> Result<usize, Errno> {
         Ok(match at {
-            None => retry_on_intr(|| readv(&self.file, slices))?,
+            None => {
+                // Somebody may cut the file before it is written to.
+                self.moved.store(true, Relaxed);
+                retry_on_intr(|| readv(&self.file, slices))?
+            }
             Some(at) => retry_on_intr(|| preadv(&self.file, slices, at))?,
         })
     }
@@ -241,12 +251,12 @@ impl HostFile {
 
     /// Bytes between the end of the file and where a write would begin.
     fn hole(&self, at: Option<u64>) -> Result<u64, Errno> {
+        if at.is_none() && !self.moved.load(Relaxed) || rustix::fs::fcntl_getfl(&self.file)?.contains(OFlags::APPEND) {
+            return Ok(0);
+        }
         let at = match at {
             Some(at) => at,
-            None if self.moved.load(Relaxed) && !rustix::fs::fcntl_getfl(&self.file)?.contains(OFlags::APPEND) => {
-                rustix::fs::tell(&self.file)?
-            }
-            None => return Ok(0),
+            None => rustix::fs::tell(&self.file)?,
         };
         Ok(at.saturating_sub(self.file.metadata()?.len()))
     }
@@ -264,6 +274,7 @@ impl HostFile {
     pub fn set_size(&self, size: u64, quota: &Quota) -> Result<(), Errno> {
         let growth = size.saturating_sub(self.file.metadata()?.len());
         quota.disk.take(growth)?;
+        self.moved.store(true, Relaxed);
         Ok(self.file.set_len(size).inspect_err(|_| quota.disk.give_back(growth))?)
     }
 

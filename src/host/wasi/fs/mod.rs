@@ -30,6 +30,16 @@ pub use host::HostFile;
 pub use tree::{ROOT, Tree};
 pub use volume::{Handle, Seen, Volume};
 
+/// Fuel for finding, sorting and keeping one entry of a directory.
+pub const ENTRY_PRICE: u64 = 1_000;
+/// Entries of the host's that are paid for at once, before they are read.
+const ENTRY_BATCH: u64 = 64;
+
+/// Is told an entry: its name, inode and type.
+pub type Each<'a> = dyn FnMut(&str, u64, FileType) -> Done + 'a;
+/// Pays for so many entries.
+pub type Pay<'a> = dyn FnMut(u64) -> Done + 'a;
+
 /// An open directory.
 #[derive(Clone)]
 pub enum Dir {
@@ -140,8 +150,9 @@ impl Dir {
         either!(self, dir => host host::create_dir(dir, path, terms), volume dir.create_dir(path, terms))
     }
 
-    pub fn remove_dir(&self, path: &str, terms: Terms<'_>) -> Result<(), Errno> {
-        either!(self, dir => host Ok(dir.remove_dir(path)?), volume dir.remove_dir(path, terms))
+    /// Removes the directory at `path`; `base_shows` is what [`Dir::base_shows`] says of it.
+    pub fn remove_dir(&self, path: &str, base_shows: bool, terms: Terms<'_>) -> Result<(), Errno> {
+        either!(self, dir => host Ok(dir.remove_dir(path)?), volume dir.remove_dir(path, base_shows, terms))
     }
 
     /// Removes a name of something that is no directory.
@@ -149,11 +160,11 @@ impl Dir {
         either!(self, dir => host Ok(dir.remove_file(path)?), volume dir.unlink(path, terms))
     }
 
-    /// Moves `old` here to `new` in `to`.
-    pub fn rename(&self, old: &str, to: &Self, new: &str, terms: Terms<'_>) -> Result<(), Errno> {
+    /// Moves `old` here to `new` in `to`; `base_shows` is what [`Dir::base_shows`] says of `new`.
+    pub fn rename(&self, old: &str, to: &Self, new: &str, base_shows: bool, terms: Terms<'_>) -> Result<(), Errno> {
         match (self, to) {
             (Self::Host(from), Self::Host(to)) => host::rename(from, old, to, new),
-            (Self::Volume(from), Self::Volume(to)) => from.rename(old, to, new, terms),
+            (Self::Volume(from), Self::Volume(to)) => from.rename(old, to, new, base_shows, terms),
             _ => Err(Errno::CrossDevice),
         }
     }
@@ -204,8 +215,17 @@ impl Dir {
 
     /// Says every entry to `each`, `.` and `..` included: name, inode, type. Names that are no UTF-8 cannot
     /// be said in preview 1 and are left out.
-    pub fn entries(&self, each: &mut dyn FnMut(&str, u64, FileType) -> Done) -> Done {
-        either!(self, dir => host host::entries(dir, each), volume dir.entries(each))
+    ///
+    /// Entries of the host's are paid for with `pay`, some at a time and before they are read, shown or not;
+    /// those of a volume's own are owed to `quota`, because nobody gives the turn away who has it locked.
+    pub fn entries(&self, each: &mut Each<'_>, quota: &Quota, pay: &mut Pay<'_>) -> Done {
+        either!(self, dir => host host::entries(dir, each, pay), volume dir.entries(each, quota, pay))
+    }
+
+    /// Whether something of an overlay's base shows in the directory at `path`, so that it cannot be removed
+    /// or replaced. Paid for like [`Dir::entries`]; what is no such directory has nothing to show.
+    pub fn base_shows(&self, path: &str, pay: &mut Pay<'_>) -> Done<bool> {
+        either!(self, dir => host { let _ = dir; Ok(false) }, volume dir.base_shows(path, pay))
     }
 }
 

@@ -7,10 +7,10 @@ use super::super::errno::Errno;
 use super::content::Content;
 use super::tree::{At, Directory, Entry, Kind, NodeId, ROOT, Tree, entry_bytes};
 use super::walk::{Last, Place};
-use super::{NewTime, NewTimes, OpenHow, host};
+use super::{NewTime, NewTimes, OpenHow};
 
-/// Fuel for each step when a directory is moved and must not go beneath itself, and for each entry that is
-/// looked at to see whether a directory is empty.
+/// Fuel for each step when a directory is moved and must not go beneath itself, and for each entry of the
+/// tree's own that is looked at to see whether a directory is empty.
 const STEP_PRICE: u64 = 10;
 
 impl Tree {
@@ -104,11 +104,12 @@ impl Tree {
         }
     }
 
-    pub fn remove_dir(&mut self, start: NodeId, path: &str, now: u64) -> Result<(), Errno> {
+    /// Removes the directory at `path`, which is not empty if `base_shows`.
+    pub fn remove_dir(&mut self, start: NodeId, path: &str, base_shows: bool, now: u64) -> Result<(), Errno> {
         let place = self.walk(start, path, FollowSymlinks::No)?;
         let Some(name) = &place.name else { return Err(Errno::Invalid) };
         let id = self.found(&place)?;
-        self.empty(id)?;
+        self.empty(id, base_shows)?;
         self.remove(&place, name, id, now)
     }
 
@@ -133,32 +134,24 @@ impl Tree {
         self.touch(parent, now)
     }
 
-    /// That `id` is a directory in which nothing shows.
-    fn empty(&self, id: NodeId) -> Result<(), Errno> {
+    /// That `id` is a directory in which nothing shows, of the base or its own.
+    fn empty(&self, id: NodeId, base_shows: bool) -> Result<(), Errno> {
         let dir = self.dir(id)?;
         self.quota.owe(dir.entries.len() as u64 * STEP_PRICE);
-        if dir.entries.values().any(|entry| entry.node.is_some()) {
+        if base_shows || dir.entries.values().any(|entry| entry.node.is_some()) {
             return Err(Errno::NotEmpty);
-        }
-        let (Some(base), Some(path)) = (&self.base, &dir.beneath) else { return Ok(()) };
-        let below = host::open_dir(base, if path.is_empty() { "." } else { path }, FollowSymlinks::No)?;
-        for entry in rustix::fs::Dir::new(host::readable(&below)?)? {
-            self.quota.owe(STEP_PRICE);
-            let entry = entry?;
-            // A name that is no UTF-8 cannot be said, so it cannot have been removed.
-            let hidden = entry
-                .file_name()
-                .to_str()
-                .is_ok_and(|name| matches!(name, "." | "..") || dir.entries.contains_key(name));
-            if !hidden {
-                return Err(Errno::NotEmpty);
-            }
         }
         Ok(())
     }
 
-    /// Moves `old` to `new`, over what is there.
-    pub fn rename(&mut self, from: NodeId, old: &str, to: NodeId, new: &str, now: u64) -> Result<(), Errno> {
+    /// Moves `old` to `new`, over what is there: a directory in which something shows if `base_shows`.
+    pub fn rename(
+        &mut self,
+        (from, old): (NodeId, &str),
+        (to, new): (NodeId, &str),
+        base_shows: bool,
+        now: u64,
+    ) -> Result<(), Errno> {
         let source = self.walk(from, old, Last::Name)?;
         let target = self.walk(to, new, Last::Name)?;
         let (Some(old), Some(new)) = (&source.name, &target.name) else { return Err(Errno::Busy) };
@@ -179,7 +172,7 @@ impl Tree {
             Some(at) => {
                 let there = self.stat_at(at)?;
                 let there_is_dir = there.ty == FileType::Directory;
-                if matches!(at, At::Node(id) if *id == moved) || there.inode == self.stat(moved)?.inode {
+                if self.is_same(at, moved)? {
                     return Ok(());
                 }
                 let id = self.found(&target)?;
@@ -193,7 +186,7 @@ impl Tree {
                     return Err(Errno::IsDirectory);
                 }
                 if is_dir {
-                    self.empty(id)?;
+                    self.empty(id, base_shows)?;
                 }
                 Some(id)
             }
@@ -202,17 +195,30 @@ impl Tree {
         self.own(from)?;
         self.own(to)?;
         self.quota.scratch.take(entry_bytes(new))?;
+        // All that can fail comes before the first change.
+        let shows = self.before_taking(from, old).inspect_err(|_| self.quota.scratch.give_back(entry_bytes(new)))?;
         self.put_entry(to, new, Entry { node: Some(moved), charged: true })?;
         if let Some(replaced) = replaced {
             self.unname(replaced, now)?;
         }
-        self.take_entry(from, old)?;
+        self.after_taking(from, old, shows)?;
         if let Kind::Dir(dir) = &mut self.node_mut(moved)?.kind {
             dir.parent = Some(to);
         }
         self.node_mut(moved)?.times[2] = now;
         self.touch(from, now)?;
         self.touch(to, now)
+    }
+
+    /// Whether `at` is the file `id`: the same node, or of the base both, unchanged, and one file there.
+    fn is_same(&self, at: &At, id: NodeId) -> Result<bool, Errno> {
+        let clean = |id| self.node(id).map(|node| node.home.is_some().then_some((node.host_device, node.inode)));
+        let there = match at {
+            At::Node(other) if *other == id => return Ok(true),
+            At::Node(other) => clean(*other)?,
+            At::Base { stat, device, .. } => Some((*device, stat.inode)),
+        };
+        Ok(there.is_some() && there == clean(id)?)
     }
 
     /// Whether `id` is `above` or somewhere beneath it.

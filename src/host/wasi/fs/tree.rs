@@ -5,7 +5,7 @@
 //! as it is opened or changed. While it is unchanged it is *clean*: it counts nothing, and goes when nobody
 //! has it open. A name of the base that was removed or moved away leaves a whiteout.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cap_fs_ext::FollowSymlinks;
@@ -29,7 +29,8 @@ const BASE_INODE: u64 = 1 << 63;
 
 pub struct Tree {
     nodes: Vec<Option<Node>>,
-    free: Vec<NodeId>,
+    /// Places between that nothing is in; the table never ends in one.
+    free: BTreeSet<NodeId>,
     next_inode: u64,
     device: u64,
     /// What lies beneath, if something does.
@@ -52,6 +53,8 @@ pub struct Node {
     pub times: [u64; 3],
     /// Where a clean node is: it stands for the entry of this name in the base's directory there.
     pub home: Option<(NodeId, Box<str>)>,
+    /// The host's device that a node for something of the base is on.
+    pub host_device: u64,
     /// Whether [`NODE_BYTES`] were taken for it.
     charged: bool,
 }
@@ -88,7 +91,13 @@ pub struct Entry {
 #[derive(Clone)]
 pub enum At {
     Node(NodeId),
-    Base { path: Box<str>, stat: Stat },
+    Base {
+        path: Box<str>,
+        /// As the guest sees it.
+        stat: Stat,
+        /// The host's.
+        device: u64,
+    },
 }
 
 /// What an entry counts.
@@ -102,7 +111,7 @@ impl Tree {
         let beneath = base.is_some().then(Box::default);
         let root = Directory { parent: Some(ROOT), beneath, ..Directory::default() };
         let mut tree =
-            Self { nodes: Vec::new(), free: Vec::new(), next_inode: 1, device, base, quota, fresh: Vec::new() };
+            Self { nodes: Vec::new(), free: BTreeSet::new(), next_inode: 1, device, base, quota, fresh: Vec::new() };
         let root = tree.node_of(Kind::Dir(root), now);
         tree.insert(Node { names: 1, charged: false, ..root });
         tree
@@ -112,11 +121,21 @@ impl Tree {
     fn node_of(&mut self, kind: Kind, now: u64) -> Node {
         let inode = self.next_inode;
         self.next_inode += 1;
-        Node { inode, kind, names: 0, other_links: 0, open: 0, times: [now; 3], home: None, charged: false }
+        Node {
+            inode,
+            kind,
+            names: 0,
+            other_links: 0,
+            open: 0,
+            times: [now; 3],
+            home: None,
+            host_device: 0,
+            charged: false,
+        }
     }
 
     fn insert(&mut self, node: Node) -> NodeId {
-        if let Some(id) = self.free.pop()
+        if let Some(id) = self.free.pop_first()
             && let Some(slot) = self.nodes.get_mut(id as usize)
         {
             *slot = Some(node);
@@ -125,6 +144,25 @@ impl Tree {
         self.nodes.push(Some(node));
         // Each is paid for with many bytes, so 32 bits never suffice to count too few.
         (self.nodes.len() - 1) as NodeId
+    }
+
+    /// The place `id` is empty now.
+    fn vacate(&mut self, id: NodeId) {
+        self.free.insert(id);
+        while let Some(None) = self.nodes.last() {
+            self.nodes.pop();
+            self.free.remove(&(self.nodes.len() as NodeId));
+        }
+        if self.nodes.len() < self.nodes.capacity() / 4 {
+            self.nodes.shrink_to(self.nodes.len() * 2);
+        }
+    }
+
+    /// Sets the times of every node that does not stand for something of the base.
+    pub fn made_at(&mut self, now: u64) {
+        for node in self.nodes.iter_mut().flatten().filter(|node| node.home.is_none()) {
+            node.times = [now; 3];
+        }
     }
 
     pub fn node(&self, id: NodeId) -> Result<&Node, Errno> {
@@ -183,7 +221,7 @@ impl Tree {
         let Some(base) = &self.base else { return Ok(None) };
         let path = if dir.is_empty() { name.into() } else { format!("{dir}/{name}").into_boxed_str() };
         match host::stat(base, &path, FollowSymlinks::No) {
-            Ok(stat) => Ok(Some(At::Base { path, stat: self.of_base(stat) })),
+            Ok(stat) => Ok(Some(At::Base { path, stat: self.of_base(stat), device: stat.device })),
             Err(Errno::NotFound) => Ok(None),
             Err(errno) => Err(errno),
         }
@@ -202,9 +240,9 @@ impl Tree {
 
     /// A node for `at`, which is called `name` in `parent`.
     pub fn node_for(&mut self, parent: NodeId, name: &str, at: &At) -> Result<NodeId, Errno> {
-        let (path, stat) = match at {
+        let (path, stat, device) = match at {
             At::Node(id) => return Ok(*id),
-            At::Base { path, stat } => (path.clone(), stat),
+            At::Base { path, stat, device } => (path.clone(), stat, *device),
         };
         // The same call may have made one already, on another path.
         if let Some(Entry { node: Some(id), .. }) = self.dir(parent)?.entries.get(name) {
@@ -229,6 +267,7 @@ impl Tree {
             open: 0,
             times: stat.times,
             home,
+            host_device: device,
             charged: false,
         };
         let id = self.insert(node);
@@ -241,9 +280,10 @@ impl Tree {
     /// the base on the way to it.
     pub fn own(&mut self, id: NodeId) -> Result<(), Errno> {
         let (mut clean, mut cost, mut at) = (Vec::new(), 0, id);
-        while let Some((parent, name)) = &self.node(at)?.home {
+        while let Node { home: Some((parent, name)), kind, .. } = self.node(at)? {
             clean.push(at);
-            cost += NODE_BYTES + entry_bytes(name);
+            let inside = if let Kind::Link(target) = kind { target.len() as u64 } else { 0 };
+            cost += NODE_BYTES + inside + entry_bytes(name);
             at = *parent;
         }
         self.quota.scratch.take(cost)?;
@@ -294,16 +334,27 @@ impl Tree {
 
     /// Takes the name away. Where the base has one like it, a whiteout is left.
     pub fn take_entry(&mut self, dir: NodeId, name: &str) -> Result<(), Errno> {
+        let shows = self.before_taking(dir, name)?;
+        self.after_taking(dir, name, shows)
+    }
+
+    /// What may fail of [`Tree::take_entry`]: says whether a whiteout is needed, and takes the bytes for it.
+    pub fn before_taking(&mut self, dir: NodeId, name: &str) -> Result<bool, Errno> {
         let beneath = self.dir(dir)?.beneath.clone();
         let shows = match beneath {
             Some(path) => self.in_base(&path, name)?.is_some(),
             None => false,
         };
         let old = self.dir(dir)?.entries.get(name).copied();
+        if shows && !old.is_some_and(|old| old.charged) {
+            self.quota.scratch.take(entry_bytes(name))?;
+        }
+        Ok(shows)
+    }
+
+    /// The rest of [`Tree::take_entry`].
+    pub fn after_taking(&mut self, dir: NodeId, name: &str, shows: bool) -> Result<(), Errno> {
         if shows {
-            if !old.is_some_and(|old| old.charged) {
-                self.quota.scratch.take(entry_bytes(name))?;
-            }
             self.dir_mut(dir)?.entries.insert(name.into(), Entry { node: None, charged: true });
         } else if self.dir_mut(dir)?.entries.remove(name).is_some_and(|old| old.charged) {
             self.quota.scratch.give_back(entry_bytes(name));
@@ -336,7 +387,7 @@ impl Tree {
     pub fn drop_unused(&mut self, id: NodeId) {
         let Some(slot) = self.nodes.get_mut(id as usize) else { return };
         let Some(node) = slot.take_if(|node| node.names == 0 && node.open == 0) else { return };
-        self.free.push(id);
+        self.vacate(id);
         let inside = match &node.kind {
             Kind::File { content, .. } => content.charged(),
             Kind::Link(target) if node.charged => target.len() as u64,
@@ -358,7 +409,7 @@ impl Tree {
             }
             if let Some(slot) = self.nodes.get_mut(at as usize) {
                 *slot = None;
-                self.free.push(at);
+                self.vacate(at);
             }
             at = parent;
         }

@@ -12,9 +12,14 @@ use super::super::abi::FileType;
 use super::super::clock::ClockId;
 use super::super::errno::{Done, Errno};
 use super::super::memory_dir::{Given, names};
+use super::super::quota::Quota;
 use super::content::{Base, Content, MAX_SIZE, Origin};
 use super::tree::{At, Directory, Kind, Node, NodeId, ROOT, Tree};
-use super::{NewTimes, OpenHow, Stat, Terms, host};
+use super::walk::Last;
+use super::{ENTRY_BATCH, ENTRY_PRICE, Each, NewTimes, OpenHow, Pay, Stat, Terms, host};
+
+/// Fuel for passing over a whiteout.
+const STEP_PRICE: u64 = 100;
 
 /// One memory file system or overlay.
 pub struct Volume(Mutex<Tree>);
@@ -99,17 +104,17 @@ impl Handle {
         self.volume.with(|tree| tree.create_dir(self.node, path, terms.now()))
     }
 
-    pub fn remove_dir(&self, path: &str, terms: Terms<'_>) -> Result<(), Errno> {
-        self.volume.with(|tree| tree.remove_dir(self.node, path, terms.now()))
+    pub fn remove_dir(&self, path: &str, base_shows: bool, terms: Terms<'_>) -> Result<(), Errno> {
+        self.volume.with(|tree| tree.remove_dir(self.node, path, base_shows, terms.now()))
     }
 
     pub fn unlink(&self, path: &str, terms: Terms<'_>) -> Result<(), Errno> {
         self.volume.with(|tree| tree.unlink(self.node, path, terms.now()))
     }
 
-    pub fn rename(&self, old: &str, to: &Self, new: &str, terms: Terms<'_>) -> Result<(), Errno> {
+    pub fn rename(&self, old: &str, to: &Self, new: &str, base_shows: bool, terms: Terms<'_>) -> Result<(), Errno> {
         self.beside(to)?;
-        self.volume.with(|tree| tree.rename(self.node, old, to.node, new, terms.now()))
+        self.volume.with(|tree| tree.rename((self.node, old), (to.node, new), base_shows, terms.now()))
     }
 
     pub fn link(&self, old: &str, to: &Self, new: &str, terms: Terms<'_>) -> Result<(), Errno> {
@@ -147,16 +152,20 @@ impl Handle {
         self.volume.with(|tree| tree.set_times(self.node, times, terms.now()))
     }
 
-    pub fn entries(&self, each: &mut dyn FnMut(&str, u64, FileType) -> Done) -> Done {
+    pub fn entries(&self, each: &mut Each<'_>, quota: &Quota, pay: &mut Pay<'_>) -> Done {
         let tree = self.volume.0.lock();
         let own = tree.stat(self.node)?.inode;
         each(".", own, FileType::Directory)?;
         each("..", own, FileType::Directory)?;
         let dir = tree.dir(self.node)?;
         for (name, entry) in &dir.entries {
-            if let Some(id) = entry.node {
-                let stat = tree.stat(id)?;
-                each(name, stat.inode, stat.ty)?;
+            match entry.node {
+                Some(id) => {
+                    quota.owe(ENTRY_PRICE);
+                    let stat = tree.stat(id)?;
+                    each(name, stat.inode, stat.ty)?;
+                }
+                None => quota.owe(STEP_PRICE),
             }
         }
         let (Some(base), Some(path)) = (&tree.base, &dir.beneath) else { return Ok(()) };
@@ -164,11 +173,47 @@ impl Handle {
             Err(Errno::NotFound) => return Ok(()),
             below => below?,
         };
-        host::entries(&below, &mut |name, inode, ty| match name {
+        // Paying may give the turn away, so from here on the volume is locked for one look at a time.
+        drop(tree);
+        let mut shown = |name: &str, inode, ty| match name {
             "." | ".." => Ok(()),
-            _ if dir.entries.contains_key(name) => Ok(()),
+            _ if self.holds(self.node, name) => Ok(()),
             _ => each(name, Tree::base_inode(inode), ty),
-        })
+        };
+        host::entries(&below, &mut shown, pay)
+    }
+
+    /// Whether the directory `id` has an entry or a whiteout of this name.
+    fn holds(&self, id: NodeId, name: &str) -> bool {
+        self.volume.0.lock().dir(id).is_ok_and(|dir| dir.entries.contains_key(name))
+    }
+
+    /// Whether something of the base shows in the directory at `path`. No more is read than there are
+    /// whiteouts and one entry, of which one must show: so what is paid does not depend on the order in which
+    /// the host lists.
+    pub fn base_shows(&self, path: &str, pay: &mut Pay<'_>) -> Done<bool> {
+        // The call itself says what is wrong with the path.
+        let Some((below, id, hidden)) = self.volume.0.lock().below(self.node, path) else { return Ok(false) };
+        let (mut seen, mut shows, mut paid) = (0, false, 0);
+        for entry in rustix::fs::Dir::new(host::readable(&below).map_err(Errno::from)?).map_err(Errno::from)? {
+            let entry = entry.map_err(Errno::from)?;
+            // A name that is no UTF-8 cannot be said, so it cannot have been removed.
+            let name = entry.file_name().to_str().ok();
+            if matches!(name, Some("." | "..")) {
+                continue;
+            }
+            if paid == 0 {
+                paid = ENTRY_BATCH.min(hidden as u64 + 1);
+                pay(paid)?;
+            }
+            paid -= 1;
+            seen += 1;
+            shows |= !name.is_some_and(|name| id.is_some_and(|id| self.holds(id, name)));
+            if seen > hidden {
+                break;
+            }
+        }
+        Ok(shows)
     }
 
     /// Does something to the content of the file.
@@ -253,11 +298,36 @@ impl Drop for Handle {
 }
 
 impl Tree {
+    /// The base's directory that shows through the one at `path`, that directory's node if it has one, and how
+    /// many names of it are taken or hidden.
+    fn below(&self, start: NodeId, path: &str) -> Option<(cap_std::fs::Dir, Option<NodeId>, usize)> {
+        let found = self.walk(start, path, Last::Name).ok()?.found?;
+        let (beneath, id, hidden) = match &found {
+            At::Node(id) => {
+                let dir = self.dir(*id).ok()?;
+                (dir.beneath.as_ref()?, Some(*id), dir.entries.len())
+            }
+            At::Base { path, stat, .. } if stat.ty == FileType::Directory => (path, None, 0),
+            At::Base { .. } => return None,
+        };
+        let beneath: &str = if beneath.is_empty() { "." } else { beneath };
+        Some((host::open_dir(self.base.as_ref()?, beneath, FollowSymlinks::No).ok()?, id, hidden))
+    }
+
     /// Opens what the file `id` is in the base, if it is anything there and nobody has it open.
     fn open_base(&mut self, id: NodeId) -> Result<(), Errno> {
         let Some(base) = &self.base else { return Ok(()) };
-        let Kind::File { path: Some(path), .. } = &self.node(id)?.kind else { return Ok(()) };
-        let file = host::open_plain(base, path)?;
+        let node = self.node(id)?;
+        let Kind::File { path: Some(path), content } = &node.kind else { return Ok(()) };
+        if !content.needs_base() {
+            return Ok(());
+        }
+        let file = match host::open_plain(base, path) {
+            Ok(file) => file,
+            // The guest's own by now: what it has written of it is there still.
+            Err(_) if node.home.is_none() => return Ok(()),
+            Err(errno) => return Err(errno),
+        };
         if let Kind::File { content, .. } = &mut self.node_mut(id)?.kind
             && let Some(beneath) = content.base_mut()
             && matches!(beneath.origin, Origin::Closed)
@@ -271,8 +341,8 @@ impl Tree {
 /// What [`Volume::next_entry`] has seen.
 pub enum Seen {
     Dir(NodeId),
-    /// Of so many bytes.
-    File(u64),
+    /// Which it is, and its size in bytes.
+    File(NodeId, u64),
     Link(String),
 }
 
@@ -285,7 +355,7 @@ impl Volume {
             let node = tree.node(id).ok().filter(|node| node.home.is_none())?;
             let seen = match &node.kind {
                 Kind::Dir(_) => Seen::Dir(id),
-                Kind::File { content, .. } => Seen::File(content.size()),
+                Kind::File { content, .. } => Seen::File(id, content.size()),
                 Kind::Link(target) => Seen::Link(target.to_string()),
                 Kind::Special(_) => return None,
             };
@@ -296,17 +366,30 @@ impl Volume {
     /// The bytes of the file at `path`.
     pub fn read_whole(&self, path: &str) -> Result<Vec<u8>, Errno> {
         self.with(|tree| {
-            let place = tree.walk(ROOT, path, FollowSymlinks::Yes)?;
+            // Nobody owes for it: it is not the guest that looks.
+            let place = tree.resolve(ROOT, path, FollowSymlinks::Yes.into(), &mut 0)?;
             let Some(At::Node(id)) = place.found else { return Err(Errno::NotFound) };
             if tree.node(id)?.home.is_some() {
                 return Err(Errno::NotFound);
             }
-            tree.open_base(id)?;
-            let Kind::File { content, .. } = &tree.node(id)?.kind else { return Err(Errno::IsDirectory) };
-            let bytes = whole(content);
-            tree.close_base(id);
-            bytes
+            tree.with_base(id, whole)
         })
+    }
+
+    /// The bytes of the file `id`, which are `size` as far as the caller knows.
+    pub fn read_shared(&self, id: NodeId, size: u64) -> Result<Arc<[u8]>, Errno> {
+        let size = usize::try_from(size).map_err(|_| Errno::NoMemory)?;
+        // Making what is shared does not say that there is no memory; asking first does.
+        Vec::<u8>::new().try_reserve_exact(size).map_err(|_| Errno::NoMemory)?;
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
+        let into = Arc::get_mut(&mut bytes).ok_or(Errno::Io)?;
+        self.with(|tree| tree.with_base(id, |content| fill(content, into)))?;
+        Ok(bytes)
+    }
+
+    /// Sets the times of all that is the volume's own, as if it had been made at `now`.
+    pub fn made_at(&self, now: u64) {
+        self.0.lock().made_at(now);
     }
 }
 
@@ -316,17 +399,32 @@ fn whole(content: &Content) -> Result<Vec<u8>, Errno> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size).map_err(|_| Errno::NoMemory)?;
     bytes.resize(size, 0);
+    fill(content, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Fills `into` with the beginning of `content`.
+fn fill(content: &Content, into: &mut [u8]) -> Result<(), Errno> {
     let mut from = 0;
-    while let Some(rest) = bytes.get_mut(from..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = into.get_mut(from..).filter(|rest| !rest.is_empty()) {
         match content.read(from as u64, &mut [IoSliceMut::new(rest)])? {
             0 => break,
             n => from += n,
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 impl Tree {
+    /// Does something to the content of the file `id` while its base is open.
+    fn with_base<T>(&mut self, id: NodeId, what: impl FnOnce(&Content) -> Result<T, Errno>) -> Result<T, Errno> {
+        self.open_base(id)?;
+        let Kind::File { content, .. } = &self.node(id)?.kind else { return Err(Errno::IsDirectory) };
+        let done = what(content);
+        self.close_base(id);
+        done
+    }
+
     /// Closes what the file `id` is in the base, if nobody has it open.
     fn close_base(&mut self, id: NodeId) {
         if let Ok(Node { kind: Kind::File { content, .. }, open: 0, .. }) = self.node_mut(id)

@@ -51,11 +51,18 @@ impl From<FollowSymlinks> for Last {
 impl Tree {
     /// Walks `path` from the directory `start`.
     pub fn walk(&self, start: NodeId, path: &str, meant: impl Into<Last>) -> Result<Place, Errno> {
-        let meant = meant.into();
+        let mut owed = 0;
+        let place = self.resolve(start, path, meant.into(), &mut owed);
+        self.quota.owe(owed);
+        place
+    }
+
+    /// The same; the fuel for it is added to `owed`.
+    pub fn resolve(&self, start: NodeId, path: &str, meant: Last, owed: &mut u64) -> Result<Place, Errno> {
         let mut dirs = vec![At::Node(start)];
         let (mut rest, mut at) = (path.to_owned(), 0);
-        let (mut links, mut link_bytes, mut owed) = (0, 0, 0);
-        let place = loop {
+        let (mut links, mut link_bytes) = (0, 0);
+        loop {
             let trimmed = rest.get(at..).unwrap_or_default().trim_start_matches('/');
             let (name, after) = trimmed.split_once('/').unwrap_or((trimmed, ""));
             let slash = trimmed.len() > name.len();
@@ -68,8 +75,8 @@ impl Tree {
                 _ if name.len() > MAX_NAME => break Err(Errno::NameTooLong),
                 _ => {
                     let Some(dir) = dirs.last() else { break Err(Errno::Stale) };
-                    owed += if self.base.is_some() { BASE_STEP_PRICE } else { 0 };
-                    owed += if links > 0 { STEP_PRICE } else { 0 };
+                    *owed += if self.base.is_some() { BASE_STEP_PRICE } else { 0 };
+                    *owed += if links > 0 { STEP_PRICE } else { 0 };
                     let found = match self.child(dir, name) {
                         Ok(found) => found,
                         Err(errno) => break Err(errno),
@@ -111,9 +118,7 @@ impl Tree {
                 }
             }
             at = rest.len() - after.len();
-        };
-        self.quota.owe(owed);
-        place
+        }
     }
 
     /// Where the symbolic link `at` points.

@@ -11,6 +11,7 @@ mod hostile;
 mod overlay;
 mod polling;
 mod quotas;
+mod regressions;
 mod rights;
 mod sizes;
 mod slashes;

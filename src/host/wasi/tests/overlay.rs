@@ -175,10 +175,10 @@ fn a_tree_from_rust_goes_to_guests_and_comes_back() {
     assert_eq!(b.read("motd"), Some(b"hello".to_vec()));
     assert_eq!(a.files().collect::<Vec<_>>(), [("etc/motd".to_owned(), 5), ("var/tmp/x".to_owned(), 4)]);
     assert_eq!((a.read("none"), a.read("etc")), (None, None));
-    let again = Preopen::memory(a.to_dir(), "/");
+    let again = Preopen::memory(a.to_dir(1 << 20).expect("it fits"), "/");
     let mut guest = Guest::new(WasiConfig { preopens: vec![again], ..WasiConfig::default() });
     assert_eq!((guest.contents("motd"), guest.names("var")), (Ok(b"HEllo".to_vec()), vec!["tmp".to_owned()]));
-    assert_eq!(b.to_dir(), dir.clone().dir("etc").dir("var"));
+    assert_eq!(b.to_dir(1 << 20).expect("it fits"), dir.clone().dir("etc").dir("var"));
 }
 
 #[test]
