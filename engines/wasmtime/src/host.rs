@@ -122,10 +122,13 @@ fn enter(
 ) -> wasmtime::Result<()> {
     let store = &mut caller.as_context_mut();
     let ty = func.ty();
-    match ty.params().len() + ty.results().len() {
-        few if few <= FEW => enter_with(store, func, instance, slots, &mut [Value::I32(0); FEW]),
-        some if some <= SOME => enter_with(store, func, instance, slots, &mut [Value::I32(0); SOME]),
-        all => enter_with(store, func, instance, slots, &mut vec![Value::I32(0); all]),
+    let all = ty.params().len() + ty.results().len();
+    if all <= FEW {
+        enter_with(store, func, instance, slots, &mut [Value::I32(0); FEW])
+    } else if all <= SOME {
+        enter_with(store, func, instance, slots, &mut [Value::I32(0); SOME])
+    } else {
+        enter_with(store, func, instance, slots, &mut vec![Value::I32(0); all])
     }
 }
 
