@@ -159,7 +159,11 @@ impl Run {
         let sandbox = Sandbox::builder(engine).policy(given.policy.clone()).resources(resources).build()?;
         // Keys that artefacts are believed by. The cache's is one even where this run does without.
         let secrets: Vec<_> = self.trust_key.iter().cloned().chain(self.cache.directory(&resolved.config)).collect();
-        self.run(&sandbox, &bounds, self.wasi(&resolved, given)?, &bytes, &secrets, context, line_is_open)
+        let wasi = self.wasi(&resolved, given)?;
+        if let Some(ending) = within_reach_of_guest(&wasi, &secrets) {
+            return Ok(ending);
+        }
+        self.run(&sandbox, &bounds, wasi, &bytes, context, line_is_open)
     }
 
     fn run(
@@ -168,7 +172,6 @@ impl Run {
         bounds: &Bounds,
         wasi: WasiConfig,
         bytes: &[u8],
-        secrets: &[PathBuf],
         context: &mut Context,
         line_is_open: &mut bool,
     ) -> anyhow::Result<Ending> {
@@ -194,9 +197,6 @@ impl Run {
             Ok(args) => args,
             Err(why) => return Ok(Ending::refused("bad_arguments", why)),
         };
-        if let Some(ending) = within_reach_of_guest(&wasi, secrets) {
-            return Ok(ending);
-        }
         let wasi = wasi.build()?;
         let mut guest = match sandbox.guest(&module, GuestState::with_wasi(wasi)) {
             Ok(guest) => guest,

@@ -18,7 +18,7 @@ pub struct Broken {
 }
 
 impl Broken {
-    pub fn new(inner: Arc<dyn Engine>, fault: Fault) -> Arc<dyn Engine> {
+    pub fn around(inner: Arc<dyn Engine>, fault: Fault) -> Arc<dyn Engine> {
         let mut descriptor = inner.descriptor().clone();
         let features = &mut descriptor.capabilities.features;
         match fault {
