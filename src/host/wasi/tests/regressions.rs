@@ -33,7 +33,7 @@ fn a_listing_without_room_is_paid_for() {
     for i in 0..300 {
         memory = memory.file(format!("f{i}"), "");
     }
-    let limits = WasiLimits { listing_bytes: 250 * 64, ..WasiLimits::default() };
+    let limits = WasiLimits { listing_bytes: 250 * 104, ..WasiLimits::default() };
     for preopen in
         [Preopen::overlay(dir.path(), "/"), Preopen::memory(memory, "/"), Preopen::read_only(dir.path(), "/")]
     {
