@@ -2,7 +2,9 @@
 //! done on the workers, never on an executor's thread, and dropping a future ends what it waited for.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use cofferdam_engine::{CancelHandle, Value, WasmValues};
 use parking_lot::Mutex;
@@ -248,10 +250,10 @@ impl AsyncGuest {
 
 /// Does `work` on a worker, with this task's runtime entered, unless nobody waits for it any more.
 fn on_worker<T: Send + 'static>(
-    resources: &Resources,
+    resources: &Arc<Resources>,
     place: Place,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<oneshot::Receiver<T>, Busy> {
+) -> Result<Answer<T>, Busy> {
     let handle = tokio::runtime::Handle::try_current().ok();
     let (send, receive) = oneshot::channel();
     resources.workers.submit_to(place, move || {
@@ -262,7 +264,33 @@ fn on_worker<T: Send + 'static>(
         // Should nobody receive it, a guest in it is dropped here.
         let _ = send.send(work());
     })?;
-    Ok(receive)
+    Ok(Answer { receive, resources: resources.clone() })
+}
+
+/// What a worker will give. If nobody waits for it any more when it is there, it is dropped on a worker too:
+/// there may be a guest in it, whose memory takes time to give back.
+struct Answer<T: Send + 'static> {
+    receive: oneshot::Receiver<T>,
+    resources: Arc<Resources>,
+}
+
+impl<T: Send + 'static> Future for Answer<T> {
+    type Output = Result<T, oneshot::error::RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.receive).poll(context)
+    }
+}
+
+impl<T: Send + 'static> Drop for Answer<T> {
+    fn drop(&mut self) {
+        // What comes after this stays where it was made.
+        self.receive.close();
+        if let Ok(late) = self.receive.try_recv() {
+            // If all of them are taken, it is dropped here after all.
+            let _ = self.resources.workers.submit(move || drop(late));
+        }
+    }
 }
 
 impl Sandbox {
@@ -307,5 +335,31 @@ impl Sandbox {
     pub async fn guest_async(&self, module: &Module, state: GuestState) -> Result<AsyncGuest, GuestError> {
         let module = module.clone();
         self.work(move |sandbox| sandbox.guest(&module, state)).await?.map(Guest::into_async)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resources::ResourceConfig;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_late_answer_is_dropped_on_a_worker() {
+        struct Late(std::sync::mpsc::Sender<std::thread::ThreadId>);
+        impl Drop for Late {
+            fn drop(&mut self) {
+                let _ = self.0.send(std::thread::current().id());
+            }
+        }
+        let resources = Resources::new(&ResourceConfig::default());
+        let place = resources.workers.place(true).await.expect("it is free");
+        let (send, dropped) = std::sync::mpsc::channel();
+        let answer = on_worker(&resources, place, move || Late(send)).expect("it is free");
+        // Until the answer is there, but not taken.
+        while answer.receive.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        drop(answer);
+        assert_ne!(dropped.recv().expect("it is dropped"), std::thread::current().id());
     }
 }

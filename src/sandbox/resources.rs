@@ -24,7 +24,9 @@ pub struct ResourceConfig {
     pub module_cache: MemoryBytes,
     /// Compiled modules kept on disk, shared with other processes. Default: none.
     pub disk_cache: Option<Arc<DiskCache>>,
-    /// The sum of the memory caps of live guests. Default: no bound.
+    /// The sum of what live guests may come to take of the host's memory: of each its memory cap and, if it has
+    /// WASI, its scratch if it has files in memory, its output if that is captured, and its listings. Default:
+    /// no bound.
     pub memory: Option<MemoryBytes>,
     #[doc(hidden)]
     pub __more: More,
@@ -64,9 +66,9 @@ struct MemoryBudget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the host's memory budget is spent: {need} more wanted, {reserved} of {cap} promised to guests already")]
 pub struct HostMemorySpent {
-    /// The new guest's memory cap.
+    /// What the new guest may come to take.
     pub need: MemoryBytes,
-    /// The caps of all live guests.
+    /// What all live guests may come to take.
     pub reserved: MemoryBytes,
     /// The budget.
     pub cap: MemoryBytes,
@@ -110,7 +112,7 @@ impl Resources {
         self.disk.as_deref()
     }
 
-    /// The memory caps of all live guests, in bytes.
+    /// What all live guests may come to take of the host's memory, as [`ResourceConfig::memory`] counts it.
     #[must_use]
     pub fn reserved_memory(&self) -> MemoryBytes {
         MemoryBytes::new(self.memory.reserved.load(Ordering::Acquire))

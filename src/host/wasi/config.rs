@@ -274,7 +274,7 @@ pub struct WasiLimits {
 impl Default for WasiLimits {
     /// 64 MiB of output, 128 descriptors (a process often has 1,024 for all its guests), 1,024 elements
     /// (`IOV_MAX` of Linux), paths of 4,096 bytes (its `PATH_MAX`), 4,096 subscriptions, 8 MiB of listings
-    /// (about 100,000 entries), 64 MiB of files in memory, 1 GiB written to host directories.
+    /// (about 70,000 entries), 64 MiB of files in memory, 1 GiB written to host directories.
     fn default() -> Self {
         Self {
             output_bytes: 64 << 20,

@@ -9,8 +9,8 @@ use super::errno::{Done, Errno};
 use super::fs::{Dir, ENTRY_PRICE};
 use super::state::WasiState;
 
-/// Bytes that one entry takes beside its name.
-const ENTRY_BYTES: u64 = 64;
+/// Bytes that one entry takes beside its name, while the listing is made and after.
+const ENTRY_BYTES: u64 = 96;
 
 /// The entries of a directory in the form in which guests get them.
 pub(super) struct Listing {

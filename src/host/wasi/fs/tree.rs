@@ -422,3 +422,26 @@ impl Tree {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_shrinks_with_what_is_in_it() {
+        let mut tree = Tree::new(1, None, Arc::new(Quota::new(1 << 30, 0)), 0);
+        for round in 0..2 {
+            for i in 0..1_000 {
+                let kind = Kind::Link("x".into());
+                assert!(tree.create(ROOT, &format!("l{i}"), kind, 0).is_ok(), "{round}");
+            }
+            assert_eq!(tree.nodes.len(), 1_001);
+            // All but one that lies between, and then that one.
+            for i in (0..1_000).filter(|i| *i != 500).chain([500]) {
+                assert_eq!(tree.unlink(ROOT, &format!("l{i}"), 0), Ok(()));
+            }
+            assert_eq!((tree.nodes.len(), tree.free.len()), (1, 0));
+            assert!(tree.nodes.capacity() < 100);
+        }
+    }
+}

@@ -33,7 +33,7 @@ fn a_listing_without_room_is_paid_for() {
     for i in 0..300 {
         memory = memory.file(format!("f{i}"), "");
     }
-    let limits = WasiLimits { listing_bytes: 250 * 64, ..WasiLimits::default() };
+    let limits = WasiLimits { listing_bytes: 250 * 104, ..WasiLimits::default() };
     for preopen in
         [Preopen::overlay(dir.path(), "/"), Preopen::memory(memory, "/"), Preopen::read_only(dir.path(), "/")]
     {
@@ -270,4 +270,69 @@ fn holes_behind_an_end_that_moved_are_counted_and_appending_leaves_none() {
     let (iovs, count) = guest.iovs(&[(DATA, 1)]);
     assert_eq!(guest.call("fd_pwrite", args![fd, iovs, count, 1_000_000_u64, OUT]), Ok(()));
     assert_eq!(guest.state().file_usage().disk_bytes, before + 1_002);
+}
+
+#[test]
+fn a_rename_away_from_a_base_that_broke_changes_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir_all(dir.path().join("d/sub")).expect("made");
+    let mut guest = over(dir.path());
+    guest.make("d/sub/f", b"1");
+    std::fs::remove_dir_all(dir.path().join("d")).expect("removed");
+    std::fs::write(dir.path().join("d"), "").expect("written");
+    // Whether a whiteout is needed cannot be found out.
+    assert_eq!(guest.rename("d/sub", "top"), Err(Errno::NotDirectory));
+    assert_eq!((guest.names("."), guest.contents("d/sub/f")), (vec!["d".into()], Ok(b"1".to_vec())));
+    let view = guest.state().memory("/").expect("there is one");
+    assert_eq!(view.files().collect::<Vec<_>>(), [("d/sub/f".into(), 1)]);
+}
+
+#[test]
+fn room_that_could_not_be_filled_is_given_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("f"), vec![1; 100_000]).expect("written");
+    let mut guest = over(dir.path());
+    let fd = guest.open("f", 0, WRITE).expect("open");
+    assert_eq!(guest.write(fd, b"x"), Ok(1));
+    guest.close(fd);
+    std::fs::remove_file(dir.path().join("f")).expect("removed");
+    let fd = guest.open("f", 0, READ | WRITE).expect("open");
+    for _ in 0..20 {
+        assert_eq!(guest.call("fd_allocate", args![fd, 0_u64, 100_000_u64]), Err(Errno::Io));
+    }
+    // The piece that is there, and at most one that was paid for and not filled.
+    assert!(guest.state().file_usage().scratch_bytes <= 577 + 2 * 16_384);
+    guest.close(fd);
+    assert_eq!(guest.on_path("path_unlink_file", "f"), Ok(()));
+    assert_eq!(guest.state().file_usage().scratch_bytes, 0);
+}
+
+#[test]
+fn a_sandbox_sets_aside_and_determines_what_a_guest_has_of_files() {
+    let Ok(engine) = crate::engines::by_name("auto") else { return };
+    let limits = Limits { scratch: MemoryBytes::new(1 << 20), ..Limits::agent() };
+    let mut policy = crate::SecurityPolicy::standard().limits(limits.clone()).grants(crate::policy::Grants::wasi());
+    policy.determinism = Determinism::Full { seed: 1 };
+    let sandbox = crate::Sandbox::builder(engine).policy(policy).build().expect("it can enforce that");
+    let module = sandbox
+        .load(
+            br#"(module
+            (import "wasi_snapshot_preview1" "path_filestat_get"
+                (func $stat (param i32 i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 0) "f")
+            (func (export "times") (result i64)
+                (if (call $stat (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 64))
+                    (then (return (i64.const -1))))
+                (i64.or (i64.load (i32.const 104)) (i64.or (i64.load (i32.const 112)) (i64.load (i32.const 120))))))"#,
+        )
+        .expect("it is good");
+    let preopens = vec![Preopen::memory(MemoryDir::new().file("f", "x"), "/")];
+    let config = WasiConfig { preopens, stdout: Output::Discard, stderr: Output::Discard, ..WasiConfig::default() };
+    let state = GuestState::with_wasi(config.build().expect("a good configuration"));
+    let before = sandbox.resources().reserved_memory().get();
+    let mut guest = sandbox.guest(&module, state).expect("there is room");
+    let listings = WasiLimits::default().listing_bytes.min(limits.memory.get());
+    assert_eq!(sandbox.resources().reserved_memory().get() - before, limits.memory.get() + (1 << 20) + listings);
+    assert_eq!(guest.typed::<(), i64>("times").expect("there").call(&mut guest, ()).expect("it returns"), 0);
 }
