@@ -69,7 +69,7 @@ fn every_fault_is_noticed_and_every_clause_notices_one() {
 #[test]
 fn the_wrapper_itself_is_sound() {
     // A fault that no row can meet: what the wrapper does besides is right.
-    let engine = Broken::new(
+    let engine = Broken::around(
         sound(),
         Fault::Traps(cofferdam_engine::TrapKind::ArrayOutOfBounds, cofferdam_engine::TrapKind::Unreachable),
     );
