@@ -301,6 +301,7 @@ impl Tree {
     /// The base's directory that shows through the one at `path`, that directory's node if it has one, and how
     /// many names of it are taken or hidden.
     fn below(&self, start: NodeId, path: &str) -> Option<(cap_std::fs::Dir, Option<NodeId>, usize)> {
+        let base = self.base.as_ref()?;
         let found = self.walk(start, path, Last::Name).ok()?.found?;
         let (beneath, id, hidden) = match &found {
             At::Node(id) => {
@@ -311,7 +312,7 @@ impl Tree {
             At::Base { .. } => return None,
         };
         let beneath: &str = if beneath.is_empty() { "." } else { beneath };
-        Some((host::open_dir(self.base.as_ref()?, beneath, FollowSymlinks::No).ok()?, id, hidden))
+        Some((host::open_dir(base, beneath, FollowSymlinks::No).ok()?, id, hidden))
     }
 
     /// Opens what the file `id` is in the base, if it is anything there and nobody has it open.
