@@ -10,6 +10,9 @@ use serde_json::Value as Json;
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).env_clear();
+    // A cache of this run's own: what was refused before is not what is asked.
+    let cache = format!("{}/inspect-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    command.env("COFFERDAM_CACHE_DIR", cache);
     command
 }
 
@@ -158,7 +161,7 @@ fn cases() -> Vec<Case> {
             "shared memory",
             Wat(r#"(module (memory 1 2 shared) (func (export "_start")))"#),
             &[],
-            "proposal",
+            "unsupported",
             "cannot be metered or stopped",
             "never",
         ),
@@ -182,7 +185,7 @@ fn cases() -> Vec<Case> {
             "withdrawn exceptions",
             Wat(r#"(module (func (export "_start") try catch_all end))"#),
             &["--policy", "relaxed"],
-            "proposal",
+            "unsupported",
             "the withdrawn form of exceptions",
             "never",
         ),
@@ -190,7 +193,7 @@ fn cases() -> Vec<Case> {
             "gc",
             Wat(r#"(module (type (struct (field i32))) (func (export "_start")))"#),
             &[],
-            "proposal",
+            "unsupported",
             "heap cannot be capped",
             "never",
         ),
@@ -234,6 +237,22 @@ fn cases() -> Vec<Case> {
             &[],
             "declaration",
             "unknown key `requird`; did you mean `required`?",
+            "needs",
+        ),
+        case(
+            "a function whose name is a command",
+            Wat(r#"(module (func (export "-a;exit 9 'b'")))"#),
+            &[],
+            "missing_export",
+            "'--invoke=-a;exit 9",
+            "needs",
+        ),
+        case(
+            "a name far above the limit",
+            Binary(|| binary(&format!(r#"(module {MAIN} (func (export "{}")))"#, "x".repeat(17_000)))),
+            &[],
+            "module_limit",
+            "module limit `name_bytes` is 4096",
             "needs",
         ),
         case("native", Binary(|| b"\x7fELF\x02\x01\x01".to_vec()), &[], "not_wasm", "an ELF executable", "never"),
@@ -306,7 +325,7 @@ fn every_refusal_leads_to_a_next_step_that_works() {
             let again = run(&granted);
             assert_eq!(again.status.code(), Some(0), "{name} with {granted:?}: {}", err(&again));
             // So do the lines for a policy file; a module's own declaration is no business of one.
-            if granted.iter().any(|option| option == "--ignore-declared") {
+            if granted.iter().any(|option| option == "--ignore-declared" || option.starts_with("--invoke")) {
                 continue;
             }
             let lines: Vec<_> = explained["missing"]
@@ -417,4 +436,42 @@ fn a_damaged_module_shows_what_could_be_read_and_where_it_breaks() {
     assert_eq!(facts["module"]["imports"][0]["name"], "log");
     assert!(facts["problem"].as_str().is_some_and(|p| p.contains("offset 0x")), "{facts:#}");
     assert_eq!(facts["levels"][0]["accepts"], false);
+}
+
+#[test]
+fn the_command_that_grants_everything_keeps_what_was_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("guest.wat");
+    std::fs::write(&file, r#"(module (memory 200) (func (export "_start") (drop (v128.const i64x2 1 2))))"#)
+        .expect("it can be written");
+    let options = ["explain", "--memory", "1MiB", "--fuel", "5M", "--no-feature", "simd", "--dir", "src:/src:ro"];
+    let words = out(&cofferdam(&options, &file));
+    let line = words.lines().find(|line| line.contains("cofferdam run")).unwrap_or_default();
+    for kept in ["--fuel 5M", "--dir src:/src:ro", "--feature simd", "--memory 12800KiB"] {
+        assert!(line.contains(kept), "{kept}: {words}");
+    }
+    assert!(!line.contains("1MiB") && !line.contains("--no-feature"), "{words}");
+    // What it prints is what a shell runs.
+    let command = line.trim().replacen("cofferdam", env!("CARGO_BIN_EXE_cofferdam"), 1);
+    let ran =
+        Command::new("sh").args(["-c", &command]).current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("a shell");
+    assert_eq!(ran.status.code(), Some(0), "{command}: {}", err(&ran));
+}
+
+#[test]
+fn an_answer_waits_for_a_slow_reader() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("guest.wat");
+    let functions: String = (0..3_000).map(|n| format!("(func (export \"function number {n}\"))")).collect();
+    std::fs::write(&file, format!("(module {functions})")).expect("it can be written");
+    let mut child =
+        command().args(["inspect", "--json"]).arg(&file).stdout(Stdio::piped()).spawn().expect("the command starts");
+    // Longer than it has patience for a guest's pipe.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let mut text = String::new();
+    let mut stdout = child.stdout.take().expect("it is piped");
+    std::io::Read::read_to_string(&mut stdout, &mut text).expect("text");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    let facts: Json = serde_json::from_str(&text).expect("all of it");
+    assert_eq!(facts["module"]["exports"].as_array().map(Vec::len), Some(3_000));
 }

@@ -29,7 +29,12 @@ impl Place {
 
     fn with(&self, env: &[(&str, &str)], args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
-        command.current_dir(self.0.path()).stdin(Stdio::null()).env_clear().envs(env.iter().copied());
+        command
+            .current_dir(self.0.path())
+            .stdin(Stdio::null())
+            .env_clear()
+            .env("XDG_CACHE_HOME", self.path("cache-home"))
+            .envs(env.iter().copied());
         command.args(args).output().expect("the command starts")
     }
 
@@ -298,4 +303,72 @@ fn the_configuration_is_below_the_policy_file_and_every_value_is_traced() {
     );
     let missing = place.run(&["run", "--config", "gone.toml", "guest.wat"]);
     assert_eq!(missing.status.code(), Some(2), "{}", err(&missing));
+}
+
+#[test]
+fn advice_names_the_declaration_where_an_option_would_change_nothing() {
+    let declared = |text: &str, body: &str| format!(r#"(module (@custom "cofferdam.policy" "{text}") {body})"#);
+    let start = r#"(func (export "_start") (loop br 0))"#;
+    let simd = r#"(func (export "_start") (drop (v128.const i64x2 1 2)))"#;
+    let place = Place::new(&[
+        ("fuel.wat", &declared("optional.limits.fuel = 1000", start)),
+        ("simd.wat", &declared("required.features = []", simd)),
+        ("plain.wat", &format!("(module {start})")),
+        ("many.wat", &format!("(module {simd})")),
+    ]);
+    let stopped = place.run(&["run", "--fuel", "5k", "fuel.wat"]);
+    assert!(err(&stopped).contains("--ignore-declared") && !err(&stopped).contains("raise it"), "{}", err(&stopped));
+    let stopped = place.run(&["run", "--fuel", "500", "fuel.wat"]);
+    assert!(err(&stopped).contains("raise it with --fuel"), "{}", err(&stopped));
+    let refused = place.run(&["run", "--feature", "simd", "simd.wat"]);
+    assert!(
+        err(&refused).contains("--ignore-declared") && !err(&refused).contains("allow it with"),
+        "{}",
+        err(&refused)
+    );
+    let explained = place.run(&["explain", "--json", "plain.wat"]);
+    assert!(!out(&explained).contains("declar"), "{}", out(&explained));
+
+    // What a declaration says is quoted, and there is an end to it.
+    let names: Vec<_> = (0..100).map(|n| format!("'V{n}'")).collect();
+    place.write(
+        "many.wat.policy.toml",
+        &format!("[required]\nenv = ['V0', {}]\nimports = {{ 'a\";x' = ['-$(id)'] }}", names.join(", ")),
+    );
+    let refused = place.run(&["run", "many.wat"]);
+    assert!(
+        err(&refused).contains("… and 81 more") && err(&refused).contains("--grant 'a\";x#-$(id)'"),
+        "{}",
+        err(&refused)
+    );
+    let explained = out(&place.run(&["explain", "--feature", "simd", "many.wat"]));
+    assert!(explained.contains(r#"grants.imports."a\";x" = ["-$(id)"]"#), "{explained}");
+}
+
+#[test]
+fn what_stands_beside_a_module_is_a_file_or_an_error() {
+    let place = Place::new(&[("guest.wat", LOOP), ("pipe.wat", LOOP)]);
+    std::os::unix::fs::symlink("nowhere", place.path("guest.wat.policy.toml")).expect("a link");
+    let made = Command::new("mkfifo").arg(place.path("pipe.wat.policy.toml")).status().expect("mkfifo");
+    assert!(made.success());
+    for module in ["guest.wat", "pipe.wat"] {
+        let refused = place.run(&["run", "--fuel", "1k", module]);
+        assert_eq!(refused.status.code(), Some(120), "{module}: {}", err(&refused));
+        assert!(err(&refused).contains("cannot read policy file"), "{}", err(&refused));
+    }
+    let piped = place.run(&["run", "--policy-file", "pipe.wat.policy.toml", "guest.wat"]);
+    assert!(err(&piped).contains("nobody wrote"), "{}", err(&piped));
+}
+
+#[test]
+fn empty_variables_are_unset_and_names_with_dots_are_shown() {
+    let place = Place::new(&[("guest.wat", LOOP), ("bad.toml", "engine = 'nonexistent'")]);
+    let empty = ["COFFERDAM_CACHE_DIR", "COFFERDAM_CACHE_SIZE", "COFFERDAM_CONFIG", "COFFERDAM_POLICY_FILE"]
+        .map(|name| (name, ""));
+    let stopped = place.with(&empty, &["run", "--no-cache", "--fuel", "1k", "guest.wat"]);
+    assert_eq!(stopped.status.code(), Some(122), "{}", err(&stopped));
+    let shown = place.with(&[("COFFERDAM_OPEN_FILES", "5G")], &["policy", "show", "--env", "a.b=1"]);
+    assert!(out(&shown).contains("wasi.env.\"a.b\""), "{}{}", out(&shown), err(&shown));
+    let checked = place.run(&["policy", "check", "bad.toml"]);
+    assert_eq!(checked.status.code(), Some(2), "{}", err(&checked));
 }

@@ -254,9 +254,14 @@ fn read_tree(text: &str, format: Format) -> Result<Value, String> {
         Format::Yaml => {
             let options = serde_saphyr::options! { with_snippet: false };
             serde_saphyr::from_str_with_options::<Tree>(text, options).map(|t| t.0).map_err(|error| {
-                // The library ends some messages with advice to whoever calls it.
+                // The library puts advice to whoever calls it before the place.
                 let said = error.to_string();
-                said.split([',', ';', '(']).filter(|part| !part.contains("Options")).collect::<Vec<_>>().join(",")
+                match (said.find(", set "), said.rfind(" at line")) {
+                    (Some(from), Some(to)) if from < to && said.contains("Options") => {
+                        format!("{}{}", said.get(..from).unwrap_or_default(), said.get(to..).unwrap_or_default())
+                    }
+                    _ => said,
+                }
             })
         }
     }
@@ -365,8 +370,7 @@ fn reword(message: &str) -> String {
 /// What belongs in a place, said for people who do not know the types of this program.
 fn in_our_words(expected: &str) -> &str {
     match expected {
-        "enum DeterminismPart" => "`off` in quotes (YAML reads it as false without) or a table `seed = NUMBER`",
-        "enum StdinPart" => "`inherit`, `empty` or a table `file = PATH`",
+        "string or map" => "a word in quotes (without them YAML takes `off` for `false`) or a table of one key",
         "enum Level" => "`strict`, `standard`, `relaxed` or `development`",
         "struct DirPart" | "struct WantedDir" => "a table with `guest` and `access`",
         "a map" => "a table",

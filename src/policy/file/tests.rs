@@ -59,7 +59,7 @@ fn everything_that_is_wrong_is_said_at_once_with_place_and_suggestion() {
         "`features.allow[2]`: unknown proposal `gcc`; did you mean `gc`?",
         "`features.allow[3]`: found integer `3` where",
         "`wasi.dirs[0]`: missing field `guest`",
-        "`grants.wasi`: found string \"yes\" where a boolean belongs",
+        "`grants.wasi`: found string \"yes\" where `true` or `false` belongs",
     ] {
         assert!(said.contains(line), "{line}\nis not in\n{said}");
     }
@@ -175,8 +175,10 @@ fn odd_texts_are_errors_with_words() {
         ("p.yaml", deep.as_str(), "not valid YAML"),
         ("p.yaml", laughs.as_str(), "not valid YAML"),
         ("p", "neither this nor that", "give the file a name that ends in .toml"),
-        ("p.toml", "limits = 3", "`limits`: found integer `3` where"),
-        ("p.toml", "limits.fuel = [1]", "`limits.fuel`: found sequence where fuel such as"),
+        ("p.toml", "limits = 3", "`limits`: found integer `3` where a table of keys belongs"),
+        ("p.yaml", "determinism: off", "`determinism`: found boolean `false` where a word in quotes"),
+        ("p.yaml", "level: strict\nlevel: strict", "duplicate mapping key: level at line 2"),
+        ("p.toml", "limits.fuel = [1]", "`limits.fuel`: found a list where fuel such as"),
         ("p.yaml", "limits: {timeout: .nan}", "non-finite float"),
     ];
     for (name, text, words) in cases {
