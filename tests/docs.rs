@@ -187,7 +187,7 @@ fn links_lead_somewhere() {
             links += 1;
         }
     }
-    assert!(links > 20, "only {links} links were found in {} pages", pages.len());
+    assert!(links >= 10, "only {links} links were found in {} pages", pages.len());
 }
 
 /// What the links of a page point at, but for addresses on the web.

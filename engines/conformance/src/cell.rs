@@ -6,7 +6,7 @@ use cofferdam_engine::{
     CallBudget, CompileError, CompiledModule, Engine, Extern, FeatureSet, FuelMode, FuncHandle, Import, Imports,
     InstanceId, InstantiateError, PreparedModule, Proposal, Stop, Store, StoreLimits, Value,
 };
-use cofferdam_prepare::{Gate, ModuleLimits, PrepareOptions, Refusal, prepare, recognise, validate};
+use cofferdam_prepare::{Gate, ModuleLimits, PrepareOptions, Refusal, prepare_for, recognise, validate};
 
 use crate::palette::{self, KitState};
 use crate::read::PLENTY;
@@ -34,7 +34,7 @@ impl<'a> Cell<'a> {
     ) -> Result<PreparedModule, Refusal> {
         let gate = Gate { features, level: "conformance".into(), limits: ModuleLimits::default() };
         let valid = validate(recognise(module, &gate.limits)?, &gate)?;
-        prepare(valid, &PrepareOptions { mode: self.mode, canonical_nans })
+        prepare_for(valid, &PrepareOptions { mode: self.mode, canonical_nans }, self.engine.assist())
     }
 
     /// Gates and prepares `wat` with everything allowed.

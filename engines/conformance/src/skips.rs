@@ -1,10 +1,18 @@
 //! What the project's own engines are known not to pass, with the reason.
 
+use cofferdam_engine::FuelMode;
+
 use crate::run::Skip;
 
 /// The declared skips of the engines that the project has adapters for. A skip fails the run when its row
 /// starts to pass.
 pub const SKIPS: &[Skip] = &[
+    Skip {
+        engine: "wasmtime",
+        row: "charge.trap-inside-a-segment",
+        mode: Some(FuelMode::Native),
+        reason: "Wasmtime writes its count back at calls and returns only, so a trap loses what came after the last",
+    },
     Skip {
         engine: "wasmi",
         row: "stack.frames-of-49000-locals",
