@@ -329,6 +329,16 @@ fn words_of_table(store: &mut dyn Store, table: cofferdam_engine::TableHandle) -
     Ok(words)
 }
 
+/// Where a call was. Wasmer's Cranelift may join a load with the operator behind it, and then names that one when
+/// the load is out of bounds; so the offset of such a trap itself is not compared, its function and all else is.
+fn places(call: &Call) -> Option<Vec<Place>> {
+    let mut places = call.frames.clone()?;
+    if let Some(innermost) = places.first_mut().filter(|_| call.ended == "trap memory_out_of_bounds") {
+        innermost.offset = None;
+    }
+    Some(places)
+}
+
 /// Where two runs differ, with both sides.
 fn difference(first: &Observed, second: &Observed) -> Option<String> {
     let differ =
@@ -337,7 +347,7 @@ fn difference(first: &Observed, second: &Observed) -> Option<String> {
         return differ("instantiation", &first.refused, &second.refused);
     }
     for (a, b) in first.calls.iter().zip(&second.calls) {
-        let frames = a.frames.is_some() && b.frames.is_some() && a.frames != b.frames;
+        let frames = a.frames.is_some() && b.frames.is_some() && places(a) != places(b);
         let rest = (&a.name, a.budget, a.consumed, &a.ended) != (&b.name, b.budget, b.consumed, &b.ended);
         if frames || rest {
             return differ("a call", a, b);
