@@ -1,6 +1,6 @@
 //! What a guest may do, said without any engine: the [`Level`] decides which proposals its module may
 //! use, [`Limits`] how much it may consume, [`Grants`] what it may import, [`Determinism`] whether the
-//! world looks the same in every run. [`file`] is all of it written down. This room only describes;
+//! world looks the same in every run. [`mod@file`] is all of it written down. This room only describes;
 //! `sandbox` enforces.
 
 mod declare;

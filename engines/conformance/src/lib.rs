@@ -3,7 +3,7 @@
 //! | to | look at |
 //! |---|---|
 //! | run every row on an engine | [`run`], [`run_with`] |
-//! | make them the tests of an adapter crate | [`conformance_tests!`] (feature `harness`) |
+//! | make them the tests of an adapter crate | `conformance_tests!` (feature `harness`) |
 //! | read a row, or write one | `rows/README.md`, [`Row`] |
 //! | declare what an engine is known not to pass | [`Skip`] |
 //! | show what came of it | [`report`] |
