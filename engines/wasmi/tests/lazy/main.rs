@@ -2,7 +2,7 @@
 
 #[path = "../adapter/bulk.rs"]
 mod bulk;
-#[path = "../adapter/caps.rs"]
+#[path = "../../../wasmer/tests/adapter/caps.rs"]
 mod caps;
 #[path = "../adapter/common.rs"]
 mod common;
@@ -20,7 +20,7 @@ mod machine_stack;
 mod stack;
 #[path = "../adapter/traps.rs"]
 mod traps;
-#[path = "../adapter/values.rs"]
+#[path = "../../../wasmer/tests/adapter/values.rs"]
 mod values;
 
 fn make_engine() -> cofferdam_wasmi::WasmiEngine {

@@ -9,6 +9,7 @@ mod fuel;
 mod hosting;
 mod linking;
 mod random;
+#[path = "../../../wasmer/tests/adapter/stack.rs"]
 mod stack;
 mod traps;
 mod values;
