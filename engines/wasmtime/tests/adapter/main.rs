@@ -1,6 +1,7 @@
 //! The adapter against the contract: one program, so that everything is linked once.
 
 mod bulk;
+#[path = "../../../wasmer/tests/adapter/caps.rs"]
 mod caps;
 mod common;
 mod engine;
