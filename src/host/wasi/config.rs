@@ -387,6 +387,7 @@ impl WasiConfig {
             volumes,
             host_directories,
             clock,
+            whole: false,
             random: random::Source::new(self.random),
             limits: self.limits,
         })

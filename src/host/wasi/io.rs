@@ -29,10 +29,11 @@ const AGAIN_PRICE: u64 = 500;
 pub(super) fn fd_read(caller: &mut Caller<'_>, fd: u32, iovs: u32, count: u32, out: u32) -> Done {
     let iovs = Iovs::read(caller, iovs, count)?;
     caller.bytes(out, 4)?;
-    let descriptor = WasiState::of(caller)?.descriptors.get(fd)?;
+    let state = WasiState::of(caller)?;
+    let (descriptor, whole) = (state.descriptors.get(fd)?, state.whole);
     let n = match &descriptor.kind {
         Kind::Stdin => {
-            let wait = descriptor.flags & FD_NONBLOCK == 0;
+            let wait = descriptor.flags & FD_NONBLOCK == 0 || whole;
             read_stdin(caller, &iovs, wait)?
         }
         Kind::File(file) if file.readable => {
@@ -59,8 +60,9 @@ pub(super) fn fd_pread(caller: &mut Caller<'_>, fd: u32, iovs: u32, count: u32, 
 pub(super) fn fd_write(caller: &mut Caller<'_>, fd: u32, iovs: u32, count: u32, out: u32) -> Done {
     let iovs = Iovs::read(caller, iovs, count)?;
     caller.bytes(out, 4)?;
-    let descriptor = WasiState::of(caller)?.descriptors.get(fd)?;
-    let wait = descriptor.flags & FD_NONBLOCK == 0;
+    let state = WasiState::of(caller)?;
+    let descriptor = state.descriptors.get(fd)?;
+    let wait = descriptor.flags & FD_NONBLOCK == 0 || state.whole;
     let n = match &descriptor.kind {
         Kind::Stdout => write_output(caller, 0, iovs, wait)?,
         Kind::Stderr => write_output(caller, 1, iovs, wait)?,
@@ -154,20 +156,31 @@ fn write_file(caller: &mut Caller<'_>, file: &OpenFile, mut iovs: Iovs, offset: 
     Ok(done)
 }
 
-/// Reads into the first range alone: whether there is more can only be found out by waiting for it.
+/// Reads into the first range alone: whether there is more can only be found out by waiting for it. What is
+/// there is enough, unless the range is to be filled as far as there is anything to come.
 fn read_stdin(caller: &mut Caller<'_>, iovs: &Iovs, wait: bool) -> Done<u32> {
-    let Some(range) = iovs.upcoming(CHUNK).into_iter().next() else { return Ok(0) };
-    loop {
+    let Some(mut range) = iovs.upcoming(CHUNK).into_iter().next() else { return Ok(0) };
+    let mut done = 0;
+    while !range.is_empty() {
         let (state, memory) = WasiState::and_memory(caller)?;
+        let fill = state.whole && !state.stdin.is_terminal();
         let buffer = memory.get_mut(range.clone()).ok_or(OutOfBounds)?;
         match state.stdin.read(buffer) {
             Ok(n) => {
+                let n = n.min(range.len());
                 caller.charge_bytes(n as u64)?;
-                return Ok(n as u32);
+                // At most `CHUNK`.
+                done += n as u32;
+                range.start += n;
+                if n == 0 || !fill {
+                    break;
+                }
             }
+            Err(Blocked::Failed(Failure::Errno(_))) if done > 0 => break,
             Err(blocked) => blocked.wait(caller, wait)?,
         }
     }
+    Ok(done)
 }
 
 fn write_output(caller: &mut Caller<'_>, which: usize, mut iovs: Iovs, wait: bool) -> Done<u32> {

@@ -153,7 +153,11 @@ fn stream(state: &mut WasiState, fd: u32, ty: u8) -> Result<Until, Errno> {
     let bytes = |left| Until::ready(left, if left == 0 { EVENT_HANGUP } else { 0 });
     let descriptor = state.descriptors.get(fd)?;
     descriptor.allows(rights::POLL_FD_READWRITE)?;
+    let elsewhere = |input: &Input| !matches!(input, Input::Bytes { .. });
     match (&descriptor.kind, ty) {
+        // When the other side is ready must not be seen, so it always is: reads and writes wait for it.
+        (Kind::Stdin, EVENT_READ) if state.whole && elsewhere(&state.stdin) => Ok(Until::ready(1, 0)),
+        (Kind::Stdout | Kind::Stderr, EVENT_WRITE) if state.whole => Ok(Until::ready(0, 0)),
         (Kind::Stdin, EVENT_READ) => Ok(match &mut state.stdin {
             Input::Bytes { data, read } => bytes(data.len().saturating_sub(*read) as u64),
             Input::Host(stream) => Until::Ready(stream.clone()),

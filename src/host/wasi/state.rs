@@ -40,6 +40,8 @@ pub struct WasiState {
     pub(super) host_directories: Vec<PathBuf>,
     pub(super) clock: Clock,
     pub(super) random: Source,
+    /// Streams move whole buffers: how much of one the other side has ready at a time must not be seen.
+    pub(super) whole: bool,
     pub(super) limits: WasiLimits,
 }
 
@@ -117,9 +119,10 @@ impl WasiState {
         files.saturating_add(output).saturating_add(self.limits.listing_bytes)
     }
 
-    /// Makes what is still the host's repeatable: clocks that stand at 0, randomness from `seed`. What was
-    /// configured to be virtual or seeded stays as it is.
+    /// Makes what is still the host's repeatable: clocks that stand at 0, randomness from `seed`, streams that
+    /// move whole buffers. What was configured to be virtual or seeded stays as it is.
     pub(crate) fn determine(&mut self, seed: u64) {
+        self.whole = true;
         if matches!(self.clock, Clock::Real { .. }) {
             self.clock = Clock::new(Clocks::Virtual { start_ns: 0 });
             // They were made by the clock that there was.

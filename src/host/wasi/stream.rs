@@ -185,6 +185,11 @@ impl Input {
         }
     }
 
+    /// Whether somebody types it, a line at a time.
+    pub(super) fn is_terminal(&self) -> bool {
+        matches!(self, Self::Host(stream) if stream.terminal)
+    }
+
     /// Reads what is there, 0 at the end.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Blocked> {
         match self {

@@ -133,6 +133,43 @@ fn a_pipe_is_read_as_it_fills_up_to_its_end() {
 }
 
 #[test]
+fn a_deterministic_guest_does_not_see_how_a_pipe_comes_and_goes() {
+    let ((stdin, mut from_us), (mut to_us, stdout)) = (pipe(), pipe());
+    let config =
+        WasiConfig { stdin: Stdin::File(stdin), stdout: Output::File(Arc::new(stdout)), ..WasiConfig::default() };
+    let mut guest = Guest::with_budget(config, &patient());
+    guest.state().determine(1);
+    let nonblocking = 4_u32;
+    for fd in [0_u32, 1] {
+        assert_eq!(guest.call("fd_fdstat_set_flags", args![fd, nonblocking]), Ok(()));
+    }
+    // Nothing is there yet, and it is "ready".
+    let ready = super::polling::poll(&mut guest, &[super::polling::fd(7, 1, 0), super::polling::fd(8, 2, 1)]);
+    assert_eq!(ready, Ok(vec![(7, 0, 1, 1, 0), (8, 0, 2, 0, 0)]));
+    let late = std::thread::spawn(move || {
+        for piece in [&b"one "[..], b"two ", b"three"] {
+            std::thread::sleep(Duration::from_millis(20));
+            from_us.write_all(piece).expect("written");
+        }
+    });
+    assert_eq!(guest.read(0, 10), Ok(b"one two th".to_vec()));
+    assert_eq!(guest.read(0, 10), Ok(b"ree".to_vec()));
+    assert_eq!(guest.read(0, 10), Ok(vec![]));
+    late.join().expect("no panic");
+
+    // More than a pipe takes at a time.
+    let much = vec![b'x'; 64 << 10];
+    let reader = std::thread::spawn(move || {
+        let mut all = vec![0; 3 * (64 << 10)];
+        to_us.read_exact(&mut all).map(|()| all.len())
+    });
+    for _ in 0..3 {
+        assert_eq!(guest.write(1, &much), Ok(much.len() as u32));
+    }
+    assert_eq!(reader.join().expect("no panic").expect("read"), 3 * much.len());
+}
+
+#[test]
 fn a_pipe_that_never_closes_ends_at_the_deadline_or_by_cancelling() {
     let (reader, _writer) = pipe();
     let stdin = Stdin::File(reader.try_clone().expect("cloned"));
