@@ -70,6 +70,7 @@ const OPTIONS: &[(&str, &str)] = &[
     ("limits.timeout", "--timeout"),
     ("limits.stack", "--stack"),
     ("limits.output", "--output"),
+    ("limits.message", "--message"),
     ("limits.table_elements", "--table-elements"),
     ("limits.host_calls", "--host-calls"),
     ("limits.open_files", "--open-files"),

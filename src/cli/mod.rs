@@ -2,6 +2,7 @@
 //! about a guest; it only turns words into policy and outcomes into words.
 
 mod cache;
+mod call;
 mod compile;
 mod config;
 mod conformance;
@@ -32,6 +33,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Call(Box<call::Call>),
     Compile(Box<compile::Compile>),
     Cache(cache::Cache),
     Engines(engines::Engines),
@@ -49,6 +51,7 @@ impl Cli {
     pub fn execute(&self) -> anyhow::Result<u8> {
         match &self.command {
             Command::Run(run) => run.execute(),
+            Command::Call(call) => call.execute(),
             Command::Compile(compile) => compile.execute(),
             Command::Cache(cache) => cache.execute(),
             Command::Engines(engines) => engines.execute(),

@@ -103,6 +103,10 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "SIZE", value_parser = amounts::memory, help_heading = "Limits")]
     pub output: Option<MemoryBytes>,
 
+    /// Bytes of the arguments and of the answer of a tool, each [default: 64MiB].
+    #[arg(long, value_name = "SIZE", value_parser = amounts::memory, help_heading = "Limits")]
+    pub message: Option<MemoryBytes>,
+
     /// Elements over all tables [default: 100k].
     #[arg(long, value_name = "COUNT", value_parser = amounts::count, help_heading = "Limits")]
     pub table_elements: Option<u64>,
@@ -150,6 +154,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("COFFERDAM_TIMEOUT", "limits.timeout"),
     ("COFFERDAM_STACK", "limits.stack"),
     ("COFFERDAM_OUTPUT", "limits.output"),
+    ("COFFERDAM_MESSAGE", "limits.message"),
     ("COFFERDAM_TABLE_ELEMENTS", "limits.table_elements"),
     ("COFFERDAM_HOST_CALLS", "limits.host_calls"),
     ("COFFERDAM_OPEN_FILES", "limits.open_files"),
@@ -274,7 +279,7 @@ impl PolicyArgs {
             open_files: self.open_files.map(SmallCount),
             scratch: self.scratch.map(Size),
             disk: self.disk.map(Size),
-            message: None,
+            message: self.message.map(Size),
             instances: None,
         };
         Ok(PolicyFile {

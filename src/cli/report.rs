@@ -8,6 +8,7 @@ use cofferdam::inspect::MOST_UNMET;
 use cofferdam::policy::file::PolicyFileError;
 use cofferdam::policy::{Limits, SecurityPolicy, Unmet};
 use cofferdam::sandbox::{GuestError, ImportRefusal, LoadError, Outcome, Printable, Receipt};
+use cofferdam::tool::{FailureKind, ToolFailure, ToolOutput};
 use cofferdam::{FuelMode, Limit, Value};
 use cofferdam_engine::{AccessError, CompileError, InstantiateError as E, ModuleHash};
 use cofferdam_prepare::{ENGINES_OWN, Refusal};
@@ -15,6 +16,8 @@ use serde_json::{Map, Value as Json, json};
 
 /// Exit codes of our own. A guest may use the same; `--json` tells them apart.
 pub mod exit {
+    /// A tool failed by its own account.
+    pub const FAILED: u8 = 1;
     /// The options make no sense, or name what is not there.
     pub const USAGE: u8 = 2;
     /// The module, its imports or the call were refused; nothing ran.
@@ -64,6 +67,40 @@ impl Ending {
     /// The module did not get as far as an instance.
     pub fn refused(reason: &'static str, message: impl ToString) -> Self {
         Self::before_call("refused", reason, message.to_string())
+    }
+
+    /// A limit was reached before the call proper.
+    pub fn stopped(reason: &'static str, message: impl ToString) -> Self {
+        Self::before_call("stopped", reason, message.to_string())
+    }
+
+    /// A tool answered.
+    pub fn answered(output: &ToolOutput) -> Self {
+        Self {
+            outcome: "completed",
+            reason: None,
+            message: None,
+            guest_exit: Some(0),
+            values: Vec::new(),
+            frames: Vec::new(),
+            receipt: output.receipt.clone(),
+            files: FileUsage::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// A tool failed by its own account.
+    pub fn failed(failure: &ToolFailure) -> Self {
+        let reason = if matches!(failure.why, FailureKind::Exit(_)) { "exit_code" } else { "answer" };
+        let guest_exit = if let FailureKind::Exit(code) = failure.why { Some(code) } else { None };
+        let message = failure.why.to_string();
+        Self { guest_exit, receipt: failure.receipt.clone(), ..Self::before_call("failed", reason, message) }
+    }
+
+    /// The same in other words.
+    pub fn saying(mut self, message: &str) -> Self {
+        self.message = Some(tame(message));
+        self
     }
 
     /// The options make no sense, or name what is not there.
@@ -207,6 +244,7 @@ impl Ending {
     pub fn exit_code(&self) -> u8 {
         match self.outcome {
             "completed" => self.guest_exit.map_or(0, |code| u8::try_from(code).unwrap_or(u8::MAX)),
+            "failed" => exit::FAILED,
             "trapped" => exit::TRAPPED,
             "stopped" => exit::STOPPED,
             "host_fault" => exit::HOST_FAULT,
@@ -334,6 +372,7 @@ fn raise(limit: Limit, bounds: &Bounds) -> String {
             limits.stack_units < granted.stack_units,
         ),
         Limit::Output => (format!("the cap was {}", limits.output), "--output", limits.output < granted.output),
+        Limit::Message => (format!("the cap was {}", limits.message), "--message", limits.message < granted.message),
         Limit::HostCalls => {
             (format!("the cap was {}", limits.host_calls), "--host-calls", limits.host_calls < granted.host_calls)
         }

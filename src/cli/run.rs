@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use cofferdam::cache::{bundle, within_reach};
-use cofferdam::host::wasi::{Output, Source, Stdin, WasiConfig, WasiLimits};
+use cofferdam::host::wasi::{Output, Preopen, Source, Stdin, WasiConfig, WasiLimits};
 use cofferdam::policy::Given;
 use cofferdam::policy::file::StdinPart;
-use cofferdam::sandbox::{COMMAND, Module};
-use cofferdam::{GuestState, Sandbox, Value, engines};
+use cofferdam::sandbox::{COMMAND, LoadError, Module};
+use cofferdam::{ArtefactKey, GuestState, Sandbox, Value, engines};
 use cofferdam_engine::ExternType;
 
 use super::cache::{CacheArgs, trusted};
@@ -160,7 +160,7 @@ impl Run {
         // Keys that artefacts are believed by. The cache's is one even where this run does without.
         let secrets: Vec<_> = self.trust_key.iter().cloned().chain(self.cache.directory(&resolved.config)).collect();
         let wasi = self.wasi(&resolved, given)?;
-        if let Some(ending) = within_reach_of_guest(&wasi, &secrets) {
+        if let Some(ending) = within_reach_of_guest(&wasi.preopens, &secrets) {
             return Ok(ending);
         }
         self.run(&sandbox, &bounds, wasi, &bytes, context, line_is_open)
@@ -176,19 +176,8 @@ impl Run {
         line_is_open: &mut bool,
     ) -> anyhow::Result<Ending> {
         let trusted = trusted(sandbox.resources(), &self.trust_key)?;
-        let loaded = while_doing(&format!("compiling {}", self.module.display()), || {
-            if bundle::is_bundle(bytes) {
-                sandbox.load_compiled(bytes, &trusted)
-            } else {
-                sandbox.load(bytes).map(|module| (module, None))
-            }
-        });
-        let module = match loaded {
-            Ok((module, None)) => module,
-            Ok((module, Some(problem))) => {
-                tracing::warn!("the machine code in {} is not used: {problem}", self.module.display());
-                module
-            }
+        let module = match load(sandbox, &self.module, bytes, &trusted) {
+            Ok(module) => module,
             Err(error) => return Ok(Ending::not_loaded(&error, bounds)),
         };
         context.module = Some(module.prepared().hash());
@@ -238,9 +227,24 @@ pub fn module_in(file: &[u8]) -> &[u8] {
     if bundle::is_bundle(file) { bundle::read(file).map_or(file, |bundle| bundle.module) } else { file }
 }
 
+/// The module in `file`, compiled already or now; `path` is for messages.
+pub fn load(sandbox: &Sandbox, path: &Path, file: &[u8], trusted: &[ArtefactKey]) -> Result<Module, LoadError> {
+    let (module, problem) = while_doing(&format!("compiling {}", path.display()), || {
+        if bundle::is_bundle(file) {
+            sandbox.load_compiled(file, trusted)
+        } else {
+            sandbox.load(file).map(|module| (module, None))
+        }
+    })?;
+    if let Some(problem) = problem {
+        tracing::warn!("the machine code in {} is not used: {problem}", path.display());
+    }
+    Ok(module)
+}
+
 /// Refuses to give a guest a directory through which it could read or replace a key that later runs believe.
-fn within_reach_of_guest(wasi: &WasiConfig, secrets: &[PathBuf]) -> Option<Ending> {
-    let directories = wasi.preopens.iter().filter_map(|preopen| match &preopen.source {
+pub fn within_reach_of_guest(preopens: &[Preopen], secrets: &[PathBuf]) -> Option<Ending> {
+    let directories = preopens.iter().filter_map(|preopen| match &preopen.source {
         Source::Host(path) | Source::Overlay(path) => Some(path),
         _ => None,
     });

@@ -1,12 +1,14 @@
 //! Why a tool gave no answer, and whose doing that was.
 
 use std::fmt;
+use std::time::Duration;
 
 use cofferdam_engine::{InstantiateError, Limit};
 
 use super::check::SchemaError;
 use super::json::JsonError;
 use crate::host::wasi::WasiConfigError;
+use crate::policy::Fuel;
 use crate::sandbox::{CallError, CallErrorKind, CallRefusal, GuestError, MemoryError, NotRun, Outcome, Printable, Receipt};
 
 /// Why a tool gave no answer.
@@ -205,6 +207,16 @@ pub enum ToolBuildError {
     /// It did not give its schema.
     #[error("the tool did not give its schema: {0}")]
     SchemaCall(ToolError),
+    /// It took too long over it.
+    #[error("the tool did not give its schema within {} fuel and {time:?}: {limit}", fuel.get())]
+    SchemaStopped {
+        /// The limit that was reached.
+        limit: Limit,
+        /// The fuel it had.
+        fuel: Fuel,
+        /// The time it had.
+        time: Duration,
+    },
     /// What it gave lies outside of its memory.
     #[error("the tool did not give its schema: {0}")]
     SchemaMemory(MemoryError),

@@ -43,7 +43,7 @@ use crate::sandbox::{CallOptions, Receipt};
 
 pub use builder::{Answer, ToolBuilder, ToolKind, WasmTool};
 pub use check::{Check, SchemaError};
-pub use error::{ToolBuildError, ToolError, ToolFailure};
+pub use error::{FailureKind, ToolBuildError, ToolError, ToolFailure};
 pub use json::{JsonError, MAX_VALUES, parse};
 pub use registry::{RegistryError, ToolRegistry};
 

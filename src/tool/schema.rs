@@ -79,15 +79,16 @@ pub(super) fn ask(
     given: &Given,
 ) -> Result<Told, ToolBuildError> {
     let limits = &given.limits;
-    let limits = Limits {
-        fuel: limits.fuel.min(SCHEMA_FUEL),
-        timeout: Some(limits.timeout.map_or(SCHEMA_TIME, |time| time.min(SCHEMA_TIME))),
-        ..limits.clone()
-    };
+    let fuel = limits.fuel.min(SCHEMA_FUEL);
+    let time = limits.timeout.map_or(SCHEMA_TIME, |time| time.min(SCHEMA_TIME));
+    let limits = Limits { fuel, timeout: Some(time), ..limits.clone() };
     let mut guest = guest(sandbox, module, name, given, limits).map_err(ToolBuildError::SchemaCall)?;
     let report = guest.call(SCHEMA, &[]);
     let stderr = written(&mut guest, name);
-    let values = report.into_result().map_err(|error| ToolBuildError::SchemaCall(ToolError::call(error, stderr)))?;
+    let values = report.into_result().map_err(|error| match error.limit() {
+        Some(limit) => ToolBuildError::SchemaStopped { limit, fuel, time },
+        None => ToolBuildError::SchemaCall(ToolError::call(error, stderr)),
+    })?;
     let (ptr, len) = match *values {
         [Number::I32(ptr), Number::I32(len)] => (ptr.cast_unsigned(), len.cast_unsigned()),
         [Number::I64(both)] => BytesAbi::default().unpack(both),
