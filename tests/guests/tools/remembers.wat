@@ -1,0 +1,22 @@
+;; Tries: to keep state and see another call's: it answers with what the call before left in its memory, its
+;; global and its table's size, and leaves its own arguments there.
+;; Must happen: Completed, 0 at every call, however many there are at once.
+(module (memory (export "memory") 1 2)
+  (global $seen (mut i32) (i32.const 0))
+  (table $t 1 9 funcref)
+  (data (i32.const 1024) "{}")
+  (func (export "__tool_schema") (result i32 i32)
+    (i32.store (i32.const 4096) (i32.const 7))
+    (global.set $seen (i32.const 7))
+    (i32.const 1024) (i32.const 2))
+  (func (export "malloc") (param i32) (result i32) (i32.const 2048))
+  (func (export "__tool_execute") (param $ptr i32) (param $len i32) (result i32 i32)
+    (i32.store8 (i32.const 16)
+      (i32.add (i32.const 48)
+        (i32.or (i32.or (i32.ne (i32.load (i32.const 4096)) (i32.const 0)) (i32.ne (global.get $seen) (i32.const 0)))
+          (i32.or (i32.ne (table.size $t) (i32.const 1)) (i32.ne (memory.size) (i32.const 1))))))
+    (memory.copy (i32.const 4096) (local.get $ptr) (local.get $len))
+    (global.set $seen (local.get $len))
+    (drop (table.grow $t (ref.null func) (i32.const 1)))
+    (drop (memory.grow (i32.const 1)))
+    (i32.const 16) (i32.const 1)))
