@@ -96,6 +96,19 @@ fn virtual_files() {
 }
 
 #[test]
+fn pipeline() {
+    says(
+        "pipeline",
+        &[
+            r#"words: {"numbers":[1,9,5,3,5,3,5,3,4,2,4]} for "#,
+            r#"statistics: {"count":11,"max":9,"mean":4,"min":1,"sum":44} for "#,
+            r#"scale: ".===|=====\n" for "#,
+            "statistics of nothing: the arguments are refused: /numbers: ",
+        ],
+    );
+}
+
+#[test]
 fn every_example_is_one_idea_and_is_run_here() {
     let here = include_str!("examples.rs");
     let examples = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).expect("it is there");

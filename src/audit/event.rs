@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::sandbox::{CallError, CallErrorKind, Outcome, Printable, Receipt};
+use crate::sandbox::{CallError, CallErrorKind, LoadError, Outcome, Printable, Receipt};
 
 /// The last second that an RFC 3339 date can say: the end of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -69,6 +69,18 @@ impl Event {
             Outcome::EngineFault(_) => EventKind::EngineFault,
         };
         Some(Self::new(subject, kind, outcome.to_string()).with_receipt(receipt.clone()))
+    }
+
+    /// The module of `subject` was not loaded.
+    #[must_use]
+    pub fn not_loaded(subject: Subject, error: &LoadError) -> Self {
+        let kind = match error {
+            LoadError::Imports(_) => EventKind::DeniedImport,
+            LoadError::NotRun(_) => EventKind::HostFault,
+            _ if error.is_engine_fault() => EventKind::EngineFault,
+            _ => EventKind::DeniedModule,
+        };
+        Self::new(subject, kind, error.to_string())
     }
 
     /// A call of `subject` that gave no result.
@@ -269,7 +281,17 @@ mod tests {
     fn a_clock_that_jumps_can_be_written() {
         let mut event = Event::new(Subject::host("clock"), EventKind::Started, "");
         let far = Duration::from_secs(1 << 50);
-        let at = |time| (time, serde_json::to_value({ event.at = time; &event }).expect("it can be written")["at"].clone());
+        let at = |time| {
+            (
+                time,
+                serde_json::to_value({
+                    event.at = time;
+                    &event
+                })
+                .expect("it can be written")["at"]
+                    .clone(),
+            )
+        };
         let times = [SystemTime::UNIX_EPOCH.checked_sub(far), SystemTime::UNIX_EPOCH.checked_add(far)];
         let said: Vec<_> = times.into_iter().flatten().map(at).map(|(_, said)| said).collect();
         assert_eq!(said, ["1970-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.000000Z"]);

@@ -301,3 +301,115 @@ fn lock(path: &Path) -> Result<File, AuditError> {
         Err(std::fs::TryLockError::Error(error)) => Err(AuditError::File { path: name.into(), error }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::rotate::numbered;
+    use serde_json::Value;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn event(detail: &str) -> Event {
+        Event::new(Subject::tool("t"), EventKind::Trapped, detail)
+    }
+
+    fn lines(path: &Path) -> Vec<Value> {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or(Value::Null)).collect()
+    }
+
+    fn details(path: &Path) -> Vec<String> {
+        lines(path).iter().map(|line| line["detail"].as_str().unwrap_or("torn").to_owned()).collect()
+    }
+
+    #[test]
+    fn events_are_kept_in_order_in_a_file_of_the_owners_alone() {
+        let dir = tempfile::tempdir().expect("there is room");
+        let path = dir.path().join("audit.jsonl");
+        let open = || AuditLog::open(&path, &AuditLogConfig::default());
+        let log = open().expect("it is free");
+        for n in 0..100 {
+            log.record(event(&n.to_string()));
+        }
+        log.flush().expect("it is written");
+        assert!(details(&path).iter().eq((0..100).map(|n| n.to_string()).collect::<Vec<_>>().iter()));
+        assert_eq!(path.metadata().map(|m| m.mode() & 0o777).ok(), Some(0o600));
+        assert!(matches!(open(), Err(AuditError::InUse { .. })));
+        drop(log);
+        // A crash has left half a line.
+        let mut file = OpenOptions::new().append(true).open(&path).expect("it is there");
+        file.write_all(b"{\"at\":\"20").expect("there is room");
+        let log = open().expect("it is free again");
+        log.record(event("after"));
+        drop(log);
+        assert_eq!(details(&path)[99..], ["99", "torn", "after"]);
+    }
+
+    #[test]
+    fn what_others_may_use_is_refused() {
+        let dir = tempfile::tempdir().expect("there is room");
+        let path = dir.path().join("audit.jsonl");
+        let refused = || AuditLog::open(&path, &AuditLogConfig::default()).map(drop).expect_err("it is refused");
+        std::fs::write(&path, "").expect("there is room");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("it is ours");
+        assert!(refused().to_string().contains("chmod 600"), "{}", refused());
+        std::fs::remove_file(&path).expect("it is there");
+        std::os::unix::fs::symlink("/dev/null", &path).expect("there is room");
+        assert!(matches!(refused(), AuditError::File { .. }));
+        std::fs::remove_file(&path).expect("it is there");
+        std::fs::create_dir(&path).expect("there is room");
+        assert!(matches!(refused(), AuditError::File { .. }));
+    }
+
+    #[test]
+    fn files_are_rotated_by_size_and_no_line_is_cut() {
+        let dir = tempfile::tempdir().expect("there is room");
+        let path = dir.path().join("audit.jsonl");
+        // Left by a crash in the middle of a rotation.
+        std::fs::write(numbered(&path, 2), "").expect("there is room");
+        let config = AuditLogConfig { file_bytes: MemoryBytes::kib(4), keep: 3, ..AuditLogConfig::default() };
+        let log = AuditLog::open(&path, &config).expect("it is free");
+        for n in 0..500 {
+            log.record(event(&n.to_string()));
+        }
+        drop(log);
+        let files = [numbered(&path, 3), numbered(&path, 2), numbered(&path, 1), path.clone()];
+        let kept: Vec<_> = files.iter().flat_map(|file| details(file)).collect();
+        assert!(files.iter().all(|file| file.metadata().is_ok_and(|m| m.len() <= 4096 && m.mode() & 0o077 == 0)));
+        assert!(
+            kept.len() > 60 && kept.iter().rev().zip((0..500).rev()).all(|(kept, n)| *kept == n.to_string()),
+            "{kept:?}"
+        );
+        assert!(!numbered(&path, 4).exists());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_and_noted_when_it_can_be_again() {
+        let dir = tempfile::tempdir().expect("there is room");
+        let path = dir.path().join("audit.jsonl");
+        std::fs::write(&path, "").expect("there is room");
+        let mut writer = Writer {
+            path: path.clone(),
+            // Every write to it fails, as on a full disk.
+            file: File::open(&path).ok(),
+            bytes: 0,
+            torn: false,
+            config: AuditLogConfig::default(),
+            lost: Arc::default(),
+            noted: 0,
+            failing: false,
+            _lock: File::open(&path).expect("it is there"),
+        };
+        for n in 0..3 {
+            writer.keep(&event(&n.to_string()));
+            assert!(writer.failing);
+        }
+        assert_eq!((writer.lost.load(Ordering::Relaxed), writer.noted), (3, 0));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+        writer.file = None;
+        writer.keep(&event("3"));
+        assert!(!writer.failing && writer.noted == 3);
+        assert_eq!(details(&path), ["3 events are missing here", "3"]);
+        assert_eq!(lines(&path)[0]["kind"], "lost");
+    }
+}

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use cofferdam::policy::file::StdinPart;
 use cofferdam::sandbox::Printable;
-use cofferdam::tool::{Answer, MAX_NAME, Tool as _, ToolBuildError, ToolError, ToolOutput, ToolRegistry, WasmTool, parse};
+use cofferdam::tool::{
+    Answer, MAX_NAME, Tool as _, ToolBuildError, ToolError, ToolOutput, ToolRegistry, WasmTool, parse,
+};
 use cofferdam::{Sandbox, engines};
 use serde_json::{Value, json};
 
@@ -214,7 +216,9 @@ impl Call {
         let most = resolved.policy.limits.message.get();
         let mut text = Vec::new();
         match resolved.file.wasi.as_ref().and_then(|wasi| wasi.stdin.clone()) {
-            None | Some(StdinPart::Inherit) => std::io::stdin().lock().take(most.saturating_add(1)).read_to_end(&mut text),
+            None | Some(StdinPart::Inherit) => {
+                std::io::stdin().lock().take(most.saturating_add(1)).read_to_end(&mut text)
+            }
             Some(StdinPart::Empty) => Ok(0),
             Some(StdinPart::File(path)) => {
                 let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
@@ -254,9 +258,7 @@ fn described(tool: &WasmTool) -> anyhow::Result<String> {
 fn not_built(error: ToolBuildError, bounds: &Bounds) -> anyhow::Result<Done> {
     match error {
         ToolBuildError::SchemaCall(error) => failed(error, bounds),
-        ToolBuildError::SchemaStopped { limit, .. } => {
-            Ok(Ending::stopped(limit.reason(), error.to_string()).into())
-        }
+        ToolBuildError::SchemaStopped { limit, .. } => Ok(Ending::stopped(limit.reason(), error.to_string()).into()),
         error => Ok(Ending::refused("tool", error).into()),
     }
 }
@@ -277,7 +279,10 @@ fn failed(error: ToolError, bounds: &Bounds) -> anyhow::Result<Done> {
             Ok(Ending::called(call.outcome(), call.receipt().clone(), bounds).into())
         }
         ToolError::Guest(error) => Ok(Ending::no_guest(&error, bounds).into()),
-        ToolError::Arguments(why) => Ok(Ending::refused("arguments", format!("the arguments are refused: {why}")).into()),
+        ToolError::Arguments(why) => {
+            let why = why.replace("`Limits::message`", "`--message`");
+            Ok(Ending::refused("arguments", format!("the arguments are refused: {why}")).into())
+        }
         _ => anyhow::bail!("{message}"),
     }
 }
@@ -288,7 +293,8 @@ fn visible(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         // Of ASCII, JSON escapes all control characters but one itself.
-        let hidden = !matches!(c, ' '..='~') && Printable::whole(c.encode_utf8(&mut [0; 4])).to_string() != c.to_string();
+        let hidden =
+            !matches!(c, ' '..='~') && Printable::whole(c.encode_utf8(&mut [0; 4])).to_string() != c.to_string();
         if hidden {
             text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
         } else {

@@ -103,7 +103,7 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "SIZE", value_parser = amounts::memory, help_heading = "Limits")]
     pub output: Option<MemoryBytes>,
 
-    /// Bytes of the arguments and of the answer of a tool, each [default: 64MiB].
+    /// Bytes of a tool's arguments, and of a schema tool's answer [default: 64MiB].
     #[arg(long, value_name = "SIZE", value_parser = amounts::memory, help_heading = "Limits")]
     pub message: Option<MemoryBytes>,
 

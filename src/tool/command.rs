@@ -8,7 +8,7 @@ use super::error::{FailureKind, ToolError};
 use super::json::{JsonError, parse};
 use super::{MAX_STDERR, ToolOutput};
 use crate::host::wasi::Stdin;
-use crate::sandbox::{CallOptions, CommandError, Module, Receipt, Sandbox, is_hidden};
+use crate::sandbox::{CallOptions, CallRefusal, CommandError, Module, Receipt, Sandbox, is_hidden};
 
 /// One call.
 pub(super) fn call(
@@ -20,7 +20,11 @@ pub(super) fn call(
     options: &CallOptions,
 ) -> Result<ToolOutput, ToolError> {
     let limits = given.limits(options);
-    let wasi = given.wasi(name, Stdin::Bytes(arguments.to_string().into_bytes()), &limits);
+    let (text, cap) = (arguments.to_string().into_bytes(), limits.message);
+    if text.len() as u64 > cap.get() {
+        return Err(ToolError::Arguments(CallRefusal::MessageTooLong { len: text.len() as u64, cap }.to_string()));
+    }
+    let wasi = given.wasi(name, Stdin::Bytes(text), &limits);
     let mut command = sandbox.command(module).name(name).limits(limits).configure(|config| {
         let args = std::mem::take(&mut config.args);
         *config = wasi;

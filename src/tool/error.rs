@@ -9,7 +9,9 @@ use super::check::SchemaError;
 use super::json::JsonError;
 use crate::host::wasi::WasiConfigError;
 use crate::policy::Fuel;
-use crate::sandbox::{CallError, CallErrorKind, CallRefusal, GuestError, MemoryError, NotRun, Outcome, Printable, Receipt};
+use crate::sandbox::{
+    CallError, CallErrorKind, CallRefusal, GuestError, MemoryError, NotRun, Outcome, Printable, Receipt,
+};
 
 /// Why a tool gave no answer.
 #[derive(Debug, thiserror::Error)]

@@ -11,20 +11,20 @@
 //! another. A tool reaches no directory and no variable but those it is given, and no network at all.
 //!
 //! ```
-//! use cofferdam::tool::{ToolRegistry, WasmTool};
+//! use cofferdam::tool::ToolRegistry;
 //! use cofferdam::{engines, policy::Limits, Sandbox};
 //! use serde_json::json;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # if engines::names().is_empty() { return Ok(()); }
 //! let sandbox = Sandbox::builder(engines::by_name("auto")?).wasi().limits(Limits::tool()).build()?;
-//! let module = sandbox.load(&std::fs::read("examples/guests/reverse.wat")?)?;
-//! let reverse = sandbox.tool("reverse", &module).build()?;
-//!
+//! let module = sandbox.load(&std::fs::read("examples/guests/statistics.wasm")?)?;
 //! let tools = ToolRegistry::new(sandbox.resources().clone());
-//! tools.add(reverse)?;
-//! assert_eq!(tools.call("reverse", &json!({"text": "abc"}))?.value, json!("cba"));
-//! let refused = tools.call("reverse", &json!({"text": 1})).unwrap_err();
-//! assert!(refused.to_string().contains("\"string\""), "{refused}");
+//! tools.add(sandbox.tool("statistics", &module).build()?)?;
+//!
+//! let answer = tools.call("statistics", &json!({"numbers": [3, 5, 4]}))?.value;
+//! assert_eq!(answer, json!({"count": 3, "sum": 12, "min": 3, "max": 5, "mean": 4}));
+//! let refused = tools.call("statistics", &json!({"numbers": "many"})).unwrap_err();
+//! assert!(refused.to_string().starts_with("the arguments are refused: /numbers: "), "{refused}");
 //! # Ok(())
 //! # }
 //! ```

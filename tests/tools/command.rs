@@ -1,7 +1,7 @@
 //! WASI commands as tools.
 
 use cofferdam::host::wasi::{MemoryDir, Preopen};
-use cofferdam::policy::{Fuel, Limits};
+use cofferdam::policy::{Fuel, Limits, MemoryBytes};
 use cofferdam::tool::{Answer, Tool as _, ToolError, ToolKind};
 use cofferdam::{Limit, Sandbox};
 use serde_json::{Value, json};
@@ -31,10 +31,7 @@ fn its_exit_code_and_standard_error_say_how_it_failed() {
         let sandbox = sandbox(&engine, mode, limits());
         let error = tool(&sandbox, "words", WORDS).call(&json!({})).expect_err("there is no text");
         assert_eq!((error.exit_code(), error.reason()), (Some(1), "exit_code"), "{mode}: {error}");
-        assert_eq!(
-            error.to_string(),
-            "the tool failed with exit code 1; it wrote: words: there is no string \"text\""
-        );
+        assert_eq!(error.to_string(), "the tool failed with exit code 1; it wrote: words: there is no string \"text\"");
         assert!(error.receipt().is_some_and(|receipt| receipt.fuel > 0));
         for code in [0, 1, 3, 255, 256, 70_000, u32::MAX] {
             let module = format!(
@@ -130,8 +127,13 @@ fn limits_stop_it_and_are_named() {
         assert_eq!((error.limit(), error.reason()), (Some(Limit::Fuel), "fuel"), "{mode}");
         assert_eq!(error.to_string(), "the tool was stopped: fuel budget spent (raise it with `Limits::fuel`)");
         assert_eq!(error.receipt().map(|receipt| receipt.fuel), Some(5_000));
+        let words = builder(&sandbox, "words", WORDS).limits(Limits { message: MemoryBytes::new(20), ..limits() });
+        let words = words.build().expect("it is a tool");
+        assert!(words.call(&json!({"text": "12345678"})).is_ok());
+        let error = words.call(&json!({"text": "1234567890"})).expect_err("it is above the cap");
+        assert!(matches!(&error, ToolError::Arguments(said) if said.contains("Limits::message")), "{error}");
         let large = r#"(module (memory (export "memory") 9) (func (export "_start")))"#;
-        let limits = Limits { memory: cofferdam::policy::MemoryBytes::kib(512), ..limits() };
+        let limits = Limits { memory: MemoryBytes::kib(512), ..limits() };
         let large = builder(&sandbox, "large", large.as_bytes()).limits(limits).build().expect("it is a tool");
         let error = large.call(&json!({})).expect_err("it needs more");
         assert_eq!(error.limit(), Some(Limit::Memory), "{error}");

@@ -45,17 +45,22 @@ fn a_schema_that_is_none_is_the_tools_error() {
         let refused = |schema: &str| no_tool(&sandbox, text(schema, "(i32.const 0) (i32.const 0)").as_bytes());
         assert!(matches!(refused("{"), ToolBuildError::SchemaJson(JsonError::Syntax(_))), "{mode}");
         assert!(matches!(refused(""), ToolBuildError::SchemaJson(_)));
-        let not_object = |schema| {
-            matches!(refused(schema), ToolBuildError::Schema { error: SchemaError::NotObject(_), .. })
-        };
+        let not_object =
+            |schema| matches!(refused(schema), ToolBuildError::Schema { error: SchemaError::NotObject(_), .. });
         assert!(not_object("[]") && not_object("5") && not_object(r#"{"parameters":[]}"#));
         assert!(not_object(r#"{"type":"function","function":7}"#));
         let invalid = refused(r#"{"type":"nothing"}"#);
-        assert!(matches!(&invalid, ToolBuildError::Schema { which: "input", error: SchemaError::Invalid(_) }), "{invalid}");
+        assert!(
+            matches!(&invalid, ToolBuildError::Schema { which: "input", error: SchemaError::Invalid(_) }),
+            "{invalid}"
+        );
         let output = refused(r#"{"parameters":{},"output_schema":{"$ref":"http://127.0.0.1:1/"}}"#);
         assert!(matches!(output, ToolBuildError::Schema { which: "output", error: SchemaError::Reference { .. } }));
 
-        assert!(matches!(no_tool(&sandbox, &file("huge_schema.wat")), ToolBuildError::SchemaTooLong { len: 1_048_576, .. }));
+        assert!(matches!(
+            no_tool(&sandbox, &file("huge_schema.wat")),
+            ToolBuildError::SchemaTooLong { len: 1_048_576, .. }
+        ));
         let bomb = no_tool(&sandbox, &file("schema_bomb.wat"));
         assert!(matches!(bomb, ToolBuildError::Schema { error: SchemaError::Cost, .. }), "{bomb}");
     }

@@ -44,7 +44,11 @@ impl Tool for Native {
             gate.0.send(()).map_err(ToolError::failed)?;
             gate.1.recv().map_err(ToolError::failed)?;
         }
-        if arguments["fail"] == json!(true) { Err(ToolError::failed("as told")) } else { Ok(ToolOutput::new(json!(self.number))) }
+        if arguments["fail"] == json!(true) {
+            Err(ToolError::failed("as told"))
+        } else {
+            Ok(ToolOutput::new(json!(self.number)))
+        }
     }
 }
 
@@ -125,7 +129,8 @@ fn tools_come_and_go_while_others_call_them() {
                 while done.load(Ordering::Acquire) == 0 {
                     match tools.call("t", &json!({"numbers": [1, 2], "text": "one"})) {
                         Ok(output) => {
-                            let good = [json!({"numbers": [3]}), json!({"count": 2, "sum": 3, "min": 1, "max": 2, "mean": 2})];
+                            let good =
+                                [json!({"numbers": [3]}), json!({"count": 2, "sum": 3, "min": 1, "max": 2, "mean": 2})];
                             assert!(good.contains(&output.value), "{}", output.value);
                             answered.fetch_add(1, Ordering::Relaxed);
                         }

@@ -19,7 +19,8 @@ fn a_schema_tool_says_what_it_takes_and_is_held_to_it() {
         let tools = registry(&sandbox, [statistics]);
         let output = tools.call("statistics", &json!({"numbers": [3, -5, 14]})).expect("it answers");
         assert_eq!(output.value, json!({"count": 3, "sum": 12, "min": -5, "max": 14, "mean": 4}), "{mode}");
-        for (wrong, word) in [(json!({}), "numbers"), (json!({"numbers": ["1"]}), "/numbers/0"), (json!([]), "object")] {
+        for (wrong, word) in [(json!({}), "numbers"), (json!({"numbers": ["1"]}), "/numbers/0"), (json!([]), "object")]
+        {
             let error = tools.call("statistics", &wrong).expect_err("it takes something else");
             assert!(matches!(&error, ToolError::Arguments(said) if said.contains(word)), "{error}");
         }
@@ -110,7 +111,10 @@ fn pairs_and_packed_numbers_are_understood_and_nothing_else() {
             assert_ne!(module, text("{}", SAME), "{from}");
             no_tool(&sandbox, module.as_bytes())
         };
-        let wide = other("(param $ptr i32) (param $len i32) (result i32 i32) (local.get $ptr)", "(param $ptr i64) (param $len i32) (result i32 i32) (i32.const 0)");
+        let wide = other(
+            "(param $ptr i32) (param $len i32) (result i32 i32) (local.get $ptr)",
+            "(param $ptr i64) (param $len i32) (result i32 i32) (i32.const 0)",
+        );
         assert!(matches!(&wide, ToolBuildError::Export { name: "__tool_execute", .. }), "{wide}");
         let one = other("(result i32 i32) (i32.const 1024)", "(result i32)");
         assert!(matches!(&one, ToolBuildError::Export { name: "__tool_schema", .. }), "{one}");
@@ -126,7 +130,17 @@ fn pairs_and_packed_numbers_are_understood_and_nothing_else() {
 fn no_pointer_and_no_length_is_believed() {
     const SIZE: u64 = 65_536;
     let near = |edge: u64| (edge.saturating_sub(9)..=edge + 9).prop_map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-    let number = || prop_oneof![near(0), near(1024), near(SIZE), near(2 * SIZE), near(1 << 31), near(u64::from(u32::MAX)), any::<u32>()];
+    let number = || {
+        prop_oneof![
+            near(0),
+            near(1024),
+            near(SIZE),
+            near(2 * SIZE),
+            near(1 << 31),
+            near(u64::from(u32::MAX)),
+            any::<u32>()
+        ]
+    };
     // Page 0 holds a quote at every even and every odd place in turn, so that many answers are JSON.
     for (engine, mode) in matrix() {
         let sandbox = sandbox(&engine, mode, limits());
@@ -146,7 +160,10 @@ fn no_pointer_and_no_length_is_believed() {
             prop_assert_eq!(wild, !inside || len > 256 << 10, "{} of {} at {}", schema, len, ptr);
 
             let execute = format!("(i32.const {}) (i32.const {})", ptr.cast_signed(), len.cast_signed());
-            let module = text("{}", &execute).replace("(func (export \"__tool_schema\")", "(data (i32.const 0) \"\\22xx\\22\") (func (export \"__tool_schema\")");
+            let module = text("{}", &execute).replace(
+                "(func (export \"__tool_schema\")",
+                "(data (i32.const 0) \"\\22xx\\22\") (func (export \"__tool_schema\")",
+            );
             let called = tool(&sandbox, "pair", module.as_bytes()).call(&json!({}));
             // One fresh page holds the arguments.
             let inside = u64::from(ptr) + u64::from(len) <= 2 * SIZE;
