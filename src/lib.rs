@@ -61,4 +61,6 @@ pub use sandbox::{AsyncGuest, CallError, CallOptions, Guest, Module, Outcome, Re
 #[cfg(all(doctest, feature = "any-engine"))]
 #[doc = include_str!("../docs/embedding.md")]
 #[doc = include_str!("../docs/cache.md")]
+#[doc = include_str!("../docs/tools.md")]
+#[doc = include_str!("../docs/tools.md")]
 struct EmbeddingGuide;

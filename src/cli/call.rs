@@ -120,7 +120,7 @@ impl Call {
             fuel_mode: self.policy.fuel_mode.unwrap_or_default(),
             module: None,
         };
-        let (mut ending, written) = match self.attempt(&mut context) {
+        let (ending, written) = match self.attempt(&mut context) {
             Ok(Done::Schema(text)) => {
                 print(&text)?;
                 return Ok(0);

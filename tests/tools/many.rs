@@ -6,7 +6,7 @@ use std::time::Duration;
 use cofferdam::audit::NoAudit;
 use cofferdam::policy::{Fuel, Limits};
 use cofferdam::sandbox::{ResourceConfig, Resources};
-use cofferdam::tool::{Tool as _, ToolRegistry};
+use cofferdam::tool::ToolRegistry;
 use cofferdam::{FuelMode, Sandbox, SecurityPolicy};
 use serde_json::json;
 
