@@ -62,5 +62,4 @@ pub use sandbox::{AsyncGuest, CallError, CallOptions, Guest, Module, Outcome, Re
 #[doc = include_str!("../docs/embedding.md")]
 #[doc = include_str!("../docs/cache.md")]
 #[doc = include_str!("../docs/tools.md")]
-#[doc = include_str!("../docs/tools.md")]
 struct EmbeddingGuide;
