@@ -111,8 +111,11 @@ pub fn markdown(reports: &[EngineReport], known: &[Known]) -> String {
         for Known { engine, mode, suite, file, lines, reason } in known {
             let engine = engine.unwrap_or("all");
             let mode = mode.map(|m| format!(", {m} fuel")).unwrap_or_default();
-            let (first, last) = (lines.start(), lines.end());
-            let lines = if first == last { first.to_string() } else { format!("{first} to {last}") };
+            let lines = match (lines.start(), lines.end()) {
+                (first, last) if first == last => first.to_string(),
+                (first, &usize::MAX) => format!("{first} on"),
+                (first, last) => format!("{first} to {last}"),
+            };
             let _ = writeln!(out, "| {suite}/{file} | {engine}{mode} | {lines} | {reason} |");
         }
     }
