@@ -6,7 +6,7 @@
 //! | see which files are run under which policy | [`SUITES`], [`files`] |
 //! | run one | [`run_file`] |
 //! | declare what an engine is known not to pass | [`Known`], [`KNOWN`] |
-//! | make it a test program | [`harness`] (feature `harness`) |
+//! | make it a test program | `harness` (feature `harness`) |
 //! | show what came of it | [`markdown`] |
 //!
 //! **Plain and prepared.** No module reaches an engine that was not gated, so nothing is run raw. In *portable*

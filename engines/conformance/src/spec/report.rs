@@ -106,18 +106,33 @@ pub fn markdown(reports: &[EngineReport], known: &[Known]) -> String {
             let _ = writeln!(out, "\n`{}` does not offer: {}.", report.engine, lacks.join(", "));
         }
     }
-    if !known.is_empty() {
-        out.push_str("\n| known to fail | engine | lines | why |\n|---|---|---|---|\n");
-        for Known { engine, mode, suite, file, lines, reason } in known {
-            let engine = engine.unwrap_or("all");
-            let mode = mode.map(|m| format!(", {m} fuel")).unwrap_or_default();
-            let lines = match (lines.start(), lines.end()) {
-                (first, last) if first == last => first.to_string(),
-                (first, &usize::MAX) => format!("{first} on"),
-                (first, last) => format!("{first} to {last}"),
-            };
-            let _ = writeln!(out, "| {suite}/{file} | {engine}{mode} | {lines} | {reason} |");
+    out.push_str(&known_table(known));
+    out
+}
+
+/// What is known to fail, one row for each reason and engine.
+fn known_table(known: &[Known]) -> String {
+    let mut rows: Vec<(&str, &str, Vec<String>)> = Vec::new();
+    for entry in known {
+        let engine = entry.engine.unwrap_or("all");
+        let mode = entry.mode.map(|m| format!(" in {m} mode")).unwrap_or_default();
+        let lines = match (entry.lines.start(), entry.lines.end()) {
+            (first, last) if first == last => first.to_string(),
+            (first, &usize::MAX) => format!("{first} and after"),
+            (first, last) => format!("{first} to {last}"),
+        };
+        let place = format!("{}/{}:{lines}{mode}", entry.suite, entry.file);
+        match rows.iter_mut().find(|(e, why, _)| (*e, *why) == (engine, entry.reason)) {
+            Some((.., places)) => places.push(place),
+            None => rows.push((engine, entry.reason, vec![place])),
         }
+    }
+    let mut out = String::new();
+    if !rows.is_empty() {
+        out.push_str("\n| engine | known to fail | why |\n|---|---|---|\n");
+    }
+    for (engine, why, places) in rows {
+        let _ = writeln!(out, "| {engine} | {} | {why} |", places.join(", "));
     }
     out
 }
