@@ -13,7 +13,6 @@ const SHOWN: usize = 20;
 
 /// Runs the files that the command line asks for (all, if it does not say) as tests called
 /// `engine::mode::suite/file`.
-#[must_use]
 pub fn run(engines: &[Arc<dyn Engine>], known: &'static [Known]) -> (Conclusion, Vec<EngineReport>) {
     let done: Arc<Mutex<Vec<(usize, usize, FileReport)>>> = Arc::default();
     let mut trials = Vec::new();
