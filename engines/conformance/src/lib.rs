@@ -8,6 +8,7 @@
 //! | declare what an engine is known not to pass | [`Skip`] |
 //! | show what came of it | [`report`] |
 //! | run the same program on several engines | [`compare`] |
+//! | run the official specification suite | `spec` (feature `spec`) |
 //!
 //! Nothing here knows an engine.
 #![forbid(unsafe_code)]
@@ -28,6 +29,8 @@ mod row;
 mod run;
 mod script;
 mod skips;
+#[cfg(feature = "spec")]
+pub mod spec;
 mod trouble;
 
 use std::sync::LazyLock;

@@ -132,8 +132,12 @@ impl Engine for WasmerEngine {
         const DOING: &str = "compiling";
         self.supported(module)?;
         let signatures = Signatures::of(self.descriptor.id, module.signatures())?;
+        let declared = guarded(DOING, || Declared::read(module.bytes()))?;
+        if declared.reads_globals {
+            let what = "an element segment reads a global".to_owned();
+            return Err(CompileError::Limit { engine: self.descriptor.id, what });
+        }
         let compiled = guarded(DOING, || {
-            let declared = Declared::read(module.bytes())?;
             let engine = self.engine_for(module, Self::middlewares(module, &declared)?);
             let code = Module::new(&engine, module.bytes()).map_err(|e| EngineFault::new(DOING, e))?;
             Compiled::new(self.descriptor.id, code, engine, module.clone(), signatures, declared)

@@ -8,7 +8,7 @@
 
 use cofferdam_engine::EngineFault;
 use wasmer::sys::{FunctionMiddleware, MiddlewareError, ModuleMiddleware};
-use wasmer::wasmparser::{BinaryReaderError, ExternalKind, Operator, Parser, Payload, TypeRef};
+use wasmer::wasmparser::{BinaryReaderError, ElementItems, ExternalKind, Operator, Parser, Payload, TypeRef};
 use wasmer_types::entity::EntityRef;
 use wasmer_types::{LocalFunctionIndex, ModuleInfo, TableIndex, TableType};
 
@@ -23,6 +23,8 @@ pub(crate) struct Declared {
     /// Minimum and maximum of each defined table.
     pub limits: Vec<(u32, Option<u32>)>,
     funcref: Vec<bool>,
+    /// Whether an element segment reads a global, which Wasmer's translator does not take.
+    pub reads_globals: bool,
 }
 
 impl Declared {
@@ -44,7 +46,16 @@ impl Declared {
                         all.funcref.push(ty.element_type.is_func_ref());
                     }
                 }
-                // Tables stand before code in every module.
+                Payload::ElementSection(section) => {
+                    for segment in section {
+                        let ElementItems::Expressions(_, items) = segment.map_err(unreadable)?.items else { continue };
+                        for item in items {
+                            let first = item.map_err(unreadable)?.get_operators_reader().read();
+                            all.reads_globals |= matches!(first.map_err(unreadable)?, Operator::GlobalGet { .. });
+                        }
+                    }
+                }
+                // Tables and elements stand before code in every module.
                 Payload::CodeSectionStart { .. } => break,
                 _ => {}
             }

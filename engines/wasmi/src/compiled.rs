@@ -126,6 +126,8 @@ pub(crate) struct Declared {
     pub elements: u64,
     /// Whether it writes functions into tables of others while it is linked.
     pub lends_functions: bool,
+    /// Element segments that are written while it is linked, into whichever table.
+    pub active_segments: usize,
 }
 
 impl Declared {
@@ -156,6 +158,7 @@ impl Declared {
                     for segment in section {
                         if let ElementKind::Active { table_index, .. } = segment?.kind {
                             declared.lends_functions |= table_index.unwrap_or(0) < imported_tables;
+                            declared.active_segments += 1;
                         }
                     }
                 }

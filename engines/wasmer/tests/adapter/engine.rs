@@ -112,6 +112,16 @@ fn proposals_it_lacks_are_refused_by_name() {
 }
 
 #[test]
+fn element_segments_that_read_globals_are_refused_and_are_nobodys_fault() {
+    let wat = r#"(module (import "o" "g" (global funcref)) (table 1 funcref)
+        (elem (i32.const 0) funcref (ref.null func) (global.get 0)))"#;
+    for mode in MODES {
+        let refused = WasmerEngine::cranelift().compile(&prepared(wat, mode)).err();
+        assert!(matches!(refused, Some(CompileError::Limit { .. })), "{refused:?}");
+    }
+}
+
+#[test]
 fn proposals_it_has_really_run() {
     let programs = [
         (

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cofferdam_engine::{
     EngineFault, Extern, ExternType, GlobalType, HostFunc, Import, ImportType, Imports, InstanceId, InstantiateError,
-    MemoryType, TableType, ValType,
+    MemoryType, TableType, TrapKind, ValType,
 };
 use wasmi::errors::{ErrorKind, InstantiationError};
 
@@ -46,11 +46,14 @@ impl WasmiStore {
         let found = self.resolve(module, imports)?;
         self.check_caps(module)?;
         self.vm.data_mut().mode = mode;
-        let made = guarded(DOING, || Ok(self.make(module, found)))?;
+        let made = guarded(DOING, || Ok(self.make(module, found))).unwrap_or_else(|panicked| Err(panicked.into()));
         let vm = match made {
             Ok(vm) => vm,
             Err(error) => {
-                if module.declared.lends_functions {
+                // Segments are written in order, each whole or not at all, elements before data.
+                let nothing_written = module.declared.active_segments == 1
+                    && matches!(&error, InstantiateError::Trap(trap) if trap.kind == TrapKind::TableOutOfBounds);
+                if module.declared.lends_functions && !nothing_written {
                     // Wasmi leaves functions of an instance that was never finished in the tables of others;
                     // calling one would read memory that is not there.
                     self.broken = Some("an instance that failed left functions in the tables of others");
@@ -166,7 +169,7 @@ impl WasmiStore {
 
 fn failed(error: wasmi::Error) -> InstantiateError {
     if let ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) = error.kind() {
-        return InstantiateError::Trap(cofferdam_engine::Trap::new(cofferdam_engine::TrapKind::TableOutOfBounds));
+        return InstantiateError::Trap(cofferdam_engine::Trap::new(TrapKind::TableOutOfBounds));
     }
     match traps::guest_trap(&error) {
         Some(trap) => InstantiateError::Trap(trap),

@@ -179,6 +179,20 @@ fn nothing_runs_after_a_failed_instance_left_functions_in_anothers_table() {
 }
 
 #[test]
+fn a_store_goes_on_after_an_instance_that_failed_before_it_wrote_anything() {
+    let user = r#"(module (import "o" "t" (table 4 4 funcref))
+        (func $seven (result i32) (i32.const 7)) (elem (i32.const 4) $seven))"#;
+    for mode in MODES {
+        let mut store = store_with(StoreLimits::default());
+        let owner = store.instantiate(&*compiled(OWNER, mode), &Imports::new()).expect("it links");
+        let imports = exports(&mut *store, owner, &["t"]);
+        let failed = store.instantiate(&*compiled(user, mode), &imports);
+        assert!(matches!(failed, Err(InstantiateError::Trap(_))));
+        store.instantiate(&*compiled("(module)", mode), &Imports::new()).expect("nothing was left behind");
+    }
+}
+
+#[test]
 fn handles_are_one_per_thing() {
     let (mut user, owner) = linked(FuelMode::Portable, StoreLimits::default());
     for name in ["m", "g", "t", "spin"] {
