@@ -119,6 +119,12 @@ pub fn features() -> Vec<&'static str> {
     KNOWN.iter().map(|known| known.feature).collect()
 }
 
+/// The cargo feature that builds the engine called `name` in, if it is one that Cofferdam knows.
+#[must_use]
+pub fn feature_of(name: &str) -> Option<&'static str> {
+    KNOWN.iter().find(|known| known.name == name).map(|known| known.feature)
+}
+
 /// Every engine of this build, the preferred one first.
 #[must_use]
 pub fn all() -> Vec<Arc<dyn Engine>> {
