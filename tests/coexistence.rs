@@ -15,7 +15,7 @@ use cofferdam::policy::{Fuel, Limits};
 use cofferdam::sandbox::Module;
 use cofferdam::{Engine, FuelMode, FuncType, GuestState, HostError, HostFunc, Report, Sandbox, Value, engines};
 use faults::FAULTS;
-use support::{closed_wasi, hostile, policy, tight};
+use support::{closed_wasi, guest_with, hostile, policy, tight};
 
 /// The test that starts itself once for each order.
 const NAME: &str = "faults_are_right_in_every_order_of_first_use";
@@ -147,6 +147,13 @@ fn storm(order: &[&str]) {
             });
         }
     });
+    // And each still loads and runs what is good.
+    for (ground, _) in &grounds {
+        let policy = policy(ground.mode, tight());
+        let mut guest = guest_with(&ground.engine, policy, &hostile("traps.wat"), closed_wasi())
+            .unwrap_or_else(|e| panic!("{} {}: {e}", ground.id, ground.mode));
+        assert_eq!(guest.call("ok", &[]).outcome.values(), Some(&[Value::I32(7)][..]), "{}", ground.id);
+    }
     println!("{} traps on {threads} threads, first use in the order {}", traps * threads, order.join(", "));
 }
 
