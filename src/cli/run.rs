@@ -14,7 +14,7 @@ use cofferdam::{ArtefactKey, GuestState, Sandbox, Value};
 use cofferdam_engine::ExternType;
 
 use super::cache::{CacheArgs, trusted};
-use super::policy_args::{PolicyArgs, Resolved};
+use super::policy_args::{AUTO, PolicyArgs, Resolved};
 use super::progress::while_doing;
 use super::report::{Bounds, Context, Ending};
 use super::say::{print_results, say};
@@ -117,7 +117,7 @@ impl Run {
     /// Runs it, says how it ended and returns the exit code.
     pub fn execute(&self) -> anyhow::Result<u8> {
         let mut context = Context {
-            engine: self.policy.engine.clone().unwrap_or_else(|| "auto".into()),
+            engine: self.policy.engine.clone().unwrap_or_else(|| AUTO.into()),
             engine_because: Context::NAMED.to_owned(),
             fuel_mode: self.policy.fuel_mode.unwrap_or_default(),
             module: None,
