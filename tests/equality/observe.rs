@@ -37,7 +37,8 @@ pub struct Call {
     pub ended: String,
     pub consumed: u64,
     by_fuel: bool,
-    out_of_bounds: bool,
+    /// Of a kind that Cranelift may join with another operator.
+    joined: bool,
     /// `None` from an engine that cannot tell.
     frames: Option<Vec<Place>>,
 }
@@ -139,7 +140,7 @@ impl Run {
             ended,
             consumed,
             by_fuel: matches!(outcome, Outcome::Stopped { limit: Limit::Fuel, .. }),
-            out_of_bounds: outcome.reason() == Some("memory_out_of_bounds"),
+            joined: matches!(outcome.reason(), Some("memory_out_of_bounds" | "unreachable")),
             frames: (self.shows_frames && traps).then(|| outcome.frames().to_vec()),
         });
         match outcome {
@@ -193,15 +194,13 @@ impl Run {
     }
 }
 
-/// Whether two engines name the same places, as far as they are the same everywhere: Wasmer's Cranelift may join a
-/// load with the operator behind it, and then names that one when the load is out of bounds. An offset that one of
-/// them does not know is not compared; functions and the frames further out are.
+/// Whether two engines name the same places, as far as they are the same everywhere: Cranelift may join a load with
+/// the operator behind it, or an `unreachable` with the branch to it, and then names the other one. Functions and the
+/// frames further out are compared all the same.
 fn same_places(first: &Call, second: &Call) -> bool {
     let (Some(a), Some(b)) = (&first.frames, &second.frames) else { return true };
-    let innermost = |a: &Place, b: &Place| {
-        let unknown = first.out_of_bounds || a.offset.is_none() || b.offset.is_none();
-        (unknown || a.offset == b.offset) && (a.function, &a.name) == (b.function, &b.name)
-    };
+    let innermost =
+        |a: &Place, b: &Place| (first.joined || a.offset == b.offset) && (a.function, &a.name) == (b.function, &b.name);
     match (a.split_first(), b.split_first()) {
         (Some((a, outer)), Some((b, others))) => innermost(a, b) && outer == others,
         (a, b) => a == b,
