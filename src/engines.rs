@@ -1,8 +1,17 @@
-//! The only place that knows which engines exist: from cargo features to names to [`Engine`] values.
+//! The only place that knows which engines exist: from cargo features to names to [`Engine`] values. Which of them
+//! `auto` picks is a rule of its own: [`auto_for`].
 
+mod choice;
+
+use std::fmt;
 use std::sync::Arc;
 
-use cofferdam_engine::{Engine, mock::MockEngine};
+use cofferdam_engine::{Capabilities, Engine, FeatureSet, FuelMode, Proposal, mock::MockEngine};
+
+use crate::policy::SecurityPolicy;
+
+pub(crate) use choice::proposals;
+pub use choice::{Choice, NoEngine, PassedOver, WhyNot, auto_among, auto_for};
 
 type Make = fn() -> Arc<dyn Engine>;
 
@@ -16,9 +25,62 @@ const REGISTRY: &[(&str, Make)] = &[
     ("wasmi", || Arc::new(cofferdam_wasmi::WasmiEngine::eager())),
 ];
 
-/// Engines that could be built in, with the cargo feature that does it.
-const FEATURES: &[(&str, &str)] =
-    &[("wasmer-cranelift", "wasmer-cranelift"), ("wasmtime", "wasmtime"), ("wasmi", "wasmi")];
+/// An engine that can be built in.
+struct Known {
+    name: &'static str,
+    /// The cargo feature that does it.
+    feature: &'static str,
+    /// The proposals it runs: told here as well, for builds that leave it out.
+    features: FeatureSet,
+}
+
+/// Engines that can be built in, the preferred one first.
+const KNOWN: &[Known] = &[
+    Known {
+        name: "wasmer-cranelift",
+        feature: "wasmer-cranelift",
+        features: COMMON.with(Proposal::MultiMemory).with(Proposal::WideArithmetic),
+    },
+    Known {
+        name: "wasmtime",
+        feature: "wasmtime",
+        features: COMMON
+            .with(Proposal::TailCalls)
+            .with(Proposal::MultiMemory)
+            .with(Proposal::Memory64)
+            .with(Proposal::WideArithmetic)
+            .with(Proposal::CustomPageSizes),
+    },
+    Known {
+        name: "wasmi",
+        feature: "wasmi",
+        features: COMMON
+            .with(Proposal::TailCalls)
+            .with(Proposal::MultiMemory)
+            .with(Proposal::WideArithmetic)
+            .with(Proposal::CustomPageSizes),
+    },
+];
+
+impl Known {
+    /// What it can do: every engine that Cofferdam has enforces every limit.
+    const fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            features: self.features,
+            fuel_modes: &[FuelMode::Portable, FuelMode::Native],
+            memory_cap: true,
+            table_cap: true,
+            deadline: true,
+            nan_canonicalisation: true,
+            artefacts: true,
+            linking: true,
+            trap_frames: true,
+        }
+    }
+}
+
+/// What all of them run.
+const COMMON: FeatureSet = FeatureSet::STANDARD.with(Proposal::Simd).with(Proposal::RelaxedSimd);
 
 /// There is no such engine in this build.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +116,13 @@ pub fn names() -> Vec<&'static str> {
 /// The cargo features that build an engine in.
 #[must_use]
 pub fn features() -> Vec<&'static str> {
-    FEATURES.iter().map(|(_, feature)| *feature).collect()
+    KNOWN.iter().map(|known| known.feature).collect()
+}
+
+/// The cargo feature that builds the engine called `name` in, if it is one that Cofferdam knows.
+#[must_use]
+pub fn feature_of(name: &str) -> Option<&'static str> {
+    KNOWN.iter().find(|known| known.name == name).map(|known| known.feature)
 }
 
 /// Every engine of this build, the preferred one first.
@@ -63,7 +131,8 @@ pub fn all() -> Vec<Arc<dyn Engine>> {
     REGISTRY.iter().map(|(_, make)| make()).collect()
 }
 
-/// The engine called `name`; `auto` is the preferred one of this build; `mock` runs no WebAssembly.
+/// The engine called `name`; `auto` is the preferred one of this build, which is what [`auto_for`] picks where every
+/// engine would do; `mock` runs no WebAssembly.
 ///
 /// # Errors
 /// No such engine in this build.
@@ -76,9 +145,51 @@ pub fn by_name(name: &str) -> Result<Arc<dyn Engine>, UnknownEngine> {
     if let Some((_, make)) = found {
         return Ok(make());
     }
-    match FEATURES.iter().find(|(known, _)| *known == name) {
-        Some((name, feature)) => Err(UnknownEngine::NotBuilt { name, feature }),
+    match KNOWN.iter().find(|known| known.name == name) {
+        Some(known) => Err(UnknownEngine::NotBuilt { name: known.name, feature: known.feature }),
         None => Err(UnknownEngine::Unknown { name: name.chars().take(64).collect(), available: names() }),
+    }
+}
+
+/// Who runs what one engine does not. Says so in words: which option or cargo feature brings it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Elsewhere {
+    /// Engines of this build, the preferred one first.
+    pub built: Vec<&'static str>,
+    /// Engines that this build leaves out, with the cargo feature that adds each.
+    pub not_built: Vec<(&'static str, &'static str)>,
+}
+
+/// The engines that can enforce `policy` and run the proposals of `used`.
+#[must_use]
+pub fn that_run(used: FeatureSet, policy: &SecurityPolicy) -> Elsewhere {
+    let mut found = Elsewhere::default();
+    let able = |known: &&Known| {
+        used.minus(known.features).is_empty() && policy.check(known.name, &known.capabilities()).is_ok()
+    };
+    for known in KNOWN.iter().filter(able) {
+        if names().contains(&known.name) {
+            found.built.push(known.name);
+        } else {
+            found.not_built.push((known.name, known.feature));
+        }
+    }
+    found
+}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted = |words: Vec<String>| words.join(" or ");
+        if !self.built.is_empty() {
+            let options = self.built.iter().map(|name| format!("`--engine {name}`")).collect();
+            write!(f, "{} can", quoted(options))
+        } else if !self.not_built.is_empty() {
+            let features = self.not_built.iter().map(|(name, feature)| format!("`{name}` (`--features {feature}`)"));
+            write!(f, "a build with {} can", quoted(features.collect()))
+        } else {
+            f.write_str("no engine that Cofferdam knows can")
+        }
     }
 }
 
@@ -94,5 +205,34 @@ mod tests {
         }
         let unknown = by_name("v9").map(drop).expect_err("there is none");
         assert!(unknown.to_string().contains("`v9`"), "{unknown}");
+    }
+
+    #[test]
+    fn what_is_told_of_engines_is_what_they_say_themselves() {
+        let known: Vec<_> = KNOWN.iter().map(|known| known.name).filter(|name| names().contains(name)).collect();
+        assert_eq!(known, names(), "in the same order");
+        for engine in all() {
+            let descriptor = engine.descriptor();
+            let known = KNOWN.iter().find(|known| known.name == descriptor.id).expect("it is known");
+            let (told, said) = (known.capabilities(), &descriptor.capabilities);
+            assert_eq!((told.features, told.fuel_modes), (said.features, said.fuel_modes), "{}", descriptor.id);
+            let enforces = [said.memory_cap, said.table_cap, said.deadline, said.nan_canonicalisation];
+            assert_eq!(enforces, [true; 4], "{}", descriptor.id);
+        }
+    }
+
+    #[test]
+    fn who_else_runs_a_module_is_said_with_what_brings_it() {
+        let policy = SecurityPolicy::standard();
+        let memory64 = that_run(FeatureSet::STANDARD.with(Proposal::Memory64), &policy);
+        if names().contains(&"wasmtime") {
+            assert_eq!(memory64.to_string(), "`--engine wasmtime` can");
+        } else {
+            assert_eq!(memory64.to_string(), "a build with `wasmtime` (`--features wasmtime`) can");
+        }
+        let threads = that_run(FeatureSet::STANDARD.with(Proposal::Threads), &policy);
+        assert_eq!(threads.to_string(), "no engine that Cofferdam knows can");
+        let listed = Elsewhere { built: vec!["a", "b"], not_built: vec![("c", "d")] };
+        assert_eq!(listed.to_string(), "`--engine a` or `--engine b` can");
     }
 }

@@ -239,6 +239,71 @@ fn unknown_imports_can_be_trapped_or_defaulted() {
 }
 
 #[test]
+fn auto_picks_what_runs_the_module_and_says_why() {
+    // Each engine with what it alone of those before it runs; the rule is the same in every build.
+    let module = wat(r#"(module (memory i64 1) (func (export "_start") (drop (i32.load (i64.const 0)))))"#);
+    let args = ["--feature", "memory64", "--json", "--stats"];
+    let output = run(&args, module.path(), &[]);
+    let words = err(&output);
+    let engines = cofferdam::engines::all();
+    let runs = |e: &&std::sync::Arc<dyn cofferdam::Engine>| {
+        e.descriptor().capabilities.features.has(cofferdam::Proposal::Memory64)
+    };
+    match engines.iter().position(|e| runs(&e)) {
+        Some(at) => {
+            assert_eq!(output.status.code(), Some(0), "{words}");
+            let (id, report) = (engines[at].descriptor().id, json(&output));
+            assert_eq!(report["engine"], id);
+            let because = report["engine_because"].as_str().unwrap_or_default();
+            for passed in &engines[..at] {
+                let lacks = format!("{} lacks proposal `memory64`", passed.descriptor().id);
+                assert!(because.starts_with("auto: ") && because.contains(&lacks), "{because}");
+            }
+            let engine = words.lines().find(|line| line.trim_start().starts_with("engine ")).unwrap_or_default();
+            assert!(engine.contains(id) && engine.contains(&format!("({because})")), "{words}");
+        }
+        None => {
+            assert_eq!(
+                (output.status.code(), json(&output)["reason"].as_str()),
+                (Some(120), Some("proposal")),
+                "{words}"
+            );
+            assert!(words.contains("`--features wasmtime`"), "{words}");
+        }
+    }
+    // One that is named is told who would do; nothing is changed behind the user's back.
+    for engine in engines.iter().filter(|e| !runs(e)) {
+        let id = engine.descriptor().id;
+        let output = run(&[&args[..], &["--engine", id]].concat(), module.path(), &[]);
+        let (words, report) = (err(&output), json(&output));
+        assert_eq!((output.status.code(), report["reason"].as_str()), (Some(120), Some("proposal")), "{words}");
+        let elsewhere =
+            if engines.iter().any(|e| runs(&e)) { "`--engine wasmtime` can" } else { "`--features wasmtime`" };
+        assert!(words.contains(&format!("engine `{id}` cannot run proposal `memory64`")), "{words}");
+        assert!(words.contains(elsewhere) && report["engine_because"] == "named", "{words}");
+    }
+    // What nobody runs is said for each engine.
+    let threads = wat(r#"(module (func (export "_start") atomic.fence))"#);
+    let output = run(&["--feature", "threads", "--json"], threads.path(), &[]);
+    assert_eq!((output.status.code(), json(&output)["reason"].as_str()), (Some(120), Some("proposal")));
+    for engine in &engines {
+        let lacks = format!("{} lacks proposal `threads`", engine.descriptor().id);
+        assert!(err(&output).contains(&lacks), "{}", err(&output));
+    }
+    // A plain module takes the first, without being asked why not another.
+    let plain = wat(r#"(module (func (export "_start")))"#);
+    let report = json(&run(&["--json"], plain.path(), &[]));
+    assert_eq!(report["engine"], engines[0].descriptor().id);
+    assert_eq!(report["engine_because"], "auto: the first of this build");
+    // `explain` follows the same rule.
+    let explained = command().args(["explain", "--json", "--feature", "memory64"]).arg(module.path()).output();
+    let explained: Json = serde_json::from_str(&out(&explained.expect("it starts"))).expect("one JSON object");
+    if let Some(able) = engines.iter().find(runs) {
+        assert_eq!((&explained["verdict"], &explained["engine"]), (&"runs".into(), &able.descriptor().id.into()));
+    }
+}
+
+#[test]
 fn deterministic_runs_are_the_same_to_the_byte() {
     let module = wat(r#"(module
           (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))

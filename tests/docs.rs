@@ -8,9 +8,14 @@ use cofferdam::Proposal;
 use cofferdam::host::wasi::known_imports;
 use cofferdam::policy::Level;
 
-/// Compares what stands between the markers of `name` in `file` with `table`, or puts it there.
+/// Compares what stands between the markers of `name` in `docs/{file}` with `table`, or puts it there.
 fn generated(file: &str, name: &str, table: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(file);
+    generated_in(&format!("docs/{file}"), name, table);
+}
+
+/// The same for a file anywhere in the repository.
+fn generated_in(file: &str, name: &str, table: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = std::fs::read_to_string(&path).expect("the page is there");
     let (begin, end) = (format!("<!-- generated: {name} -->\n"), "<!-- end -->".to_owned());
     let start = text.find(&begin).expect("the page has the marker") + begin.len();
@@ -21,6 +26,40 @@ fn generated(file: &str, name: &str, table: &str) {
     }
     assert!(&text[start..stop] == table, "{file}: `{name}` is out of date; COFFERDAM_BLESS=1 rewrites it");
 }
+
+#[test]
+fn the_readme_shows_engines_as_they_are_and_what_they_pass() {
+    use cofferdam::engines;
+    const HEAD: &str = "| engine | version | runs code by | feature | licence | conformance rows passed |\n|---|---|---|---|---|---|\n";
+    let row = |engine| {
+        let report = cofferdam_conformance::run(engine);
+        let (descriptor, counts) = (engine.descriptor(), report.counts());
+        assert!(report.passed(), "{}", cofferdam_conformance::report::terminal(&[report]));
+        let name = descriptor.id;
+        let feature = engines::feature_of(name).expect("a feature builds it in");
+        let default = if feature == DEFAULT_ENGINE { " (default)" } else { "" };
+        let (version, compiler, licence) = (descriptor.version, descriptor.compiler, descriptor.licence);
+        let (passed, lacking, skipped) = (counts.passed, counts.lacking, counts.skipped);
+        format!(
+            "| `{name}` | {version} | {compiler} | `{feature}`{default} | {licence} | {passed}, {lacking} n/a, {skipped} skipped |\n"
+        )
+    };
+    let rows: Vec<String> = engines::all().iter().map(row).collect();
+    if rows.len() == engines::features().len() {
+        return generated_in("README.md", "engines", &(HEAD.to_owned() + &rows.concat()));
+    }
+    // A build with some of the engines can vouch for those.
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("it is there");
+    for row in rows {
+        assert!(
+            readme.contains(&row),
+            "the README is out of date; COFFERDAM_BLESS=1 with all engines rewrites it:\n{row}"
+        );
+    }
+}
+
+/// The feature of `default` in `Cargo.toml`.
+const DEFAULT_ENGINE: &str = "wasmer-cranelift";
 
 #[test]
 fn the_wasi_page_lists_every_call() {

@@ -5,16 +5,16 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use cofferdam::Sandbox;
 use cofferdam::policy::file::StdinPart;
 use cofferdam::sandbox::Printable;
 use cofferdam::tool::{
     Answer, MAX_NAME, Tool as _, ToolBuildError, ToolError, ToolOutput, ToolRegistry, WasmTool, parse,
 };
-use cofferdam::{Sandbox, engines};
 use serde_json::{Value, json};
 
 use super::cache::{CacheArgs, trusted};
-use super::policy_args::{PolicyArgs, Resolved};
+use super::policy_args::{AUTO, PolicyArgs, Resolved};
 use super::report::{Bounds, Context, Ending};
 use super::run::{given_to, load, read_module, within_reach_of_guest};
 use super::say::{print, print_results, say};
@@ -116,7 +116,8 @@ impl Call {
     /// Calls it, says how that ended and returns the exit code.
     pub fn execute(&self) -> anyhow::Result<u8> {
         let mut context = Context {
-            engine: self.policy.engine.clone().unwrap_or_else(|| "auto".into()),
+            engine: self.policy.engine.clone().unwrap_or_else(|| AUTO.into()),
+            engine_because: Context::NAMED.to_owned(),
             fuel_mode: self.policy.fuel_mode.unwrap_or_default(),
             module: None,
         };
@@ -136,7 +137,7 @@ impl Call {
         };
         let mut words: Vec<_> = written.lines().map(|line| format!("tool: {line}")).collect();
         words.extend(ending.words());
-        words.extend(self.stats.then(|| ending.stats()).flatten());
+        words.extend(self.stats.then(|| ending.stats(&context)).flatten());
         words.extend(self.json.then(|| ending.json(&context)));
         if !words.is_empty() {
             say(&words.join("\n"));
@@ -155,8 +156,7 @@ impl Call {
     fn attempt(&self, context: &mut Context) -> anyhow::Result<Done> {
         let resolved = self.policy.resolve()?;
         context.fuel_mode = resolved.policy.fuel_mode;
-        let engine = engines::by_name(resolved.engine())?;
-        engine.descriptor().id.clone_into(&mut context.engine);
+        resolved.engine_is_known()?;
         let arguments = self.arguments(&resolved)?;
         let bytes = read_module(&self.tool, resolved.policy.module_limits.module_bytes)?;
         let given = match given_to(&self.policy, &self.tool, &bytes, &resolved) {
@@ -164,6 +164,12 @@ impl Call {
             Err(ending) => return Ok((*ending).into()),
         };
         let bounds = Bounds { limits: given.policy.limits.clone(), granted: resolved.policy.clone() };
+        let (engine, because) = match resolved.pick(&given.policy, &bytes)? {
+            Ok(picked) => picked,
+            Err(none) => return Ok(Ending::no_engine(&none).into()),
+        };
+        engine.descriptor().id.clone_into(&mut context.engine);
+        context.engine_because = because;
         let resources = self.cache.resources(&resolved.config);
         let sandbox = Sandbox::builder(engine).policy(given.policy.clone()).resources(resources).build()?;
         let secrets: Vec<_> = self.trust_key.iter().cloned().chain(self.cache.directory(&resolved.config)).collect();

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use cofferdam::Sandbox;
 use cofferdam::cache;
-use cofferdam::{Sandbox, engines};
 
 use super::cache::CacheArgs;
 use super::policy_args::PolicyArgs;
@@ -62,7 +62,7 @@ impl Compile {
                 .key()
                 .clone(),
         };
-        let engine = engines::by_name(resolved.engine())?;
+        resolved.engine_is_known()?;
         let refused = |ending: &Ending| {
             say(&ending.words().unwrap_or_default());
             ending.exit_code()
@@ -73,6 +73,10 @@ impl Compile {
             Err(ending) => return Ok(refused(&ending)),
         };
         let bounds = Bounds { limits: given.policy.limits.clone(), granted: resolved.policy.clone() };
+        let engine = match resolved.pick(&given.policy, &bytes)? {
+            Ok((engine, _)) => engine,
+            Err(none) => return Ok(refused(&Ending::no_engine(&none))),
+        };
         let resources = self.cache.resources(&resolved.config);
         let sandbox = Sandbox::builder(engine).policy(given.policy).resources(resources).build()?;
         let what = format!("compiling {}", self.module.display());

@@ -11,7 +11,7 @@ use cofferdam::policy::file::{PolicyFile, schema};
 use cofferdam::sandbox::Printable;
 
 use super::inspect::row;
-use super::policy_args::{PolicyArgs, Resolved};
+use super::policy_args::{AUTO, PolicyArgs, Resolved};
 use super::report::exit;
 use super::run::{module_in, read_module};
 use super::say::{print, say};
@@ -183,6 +183,7 @@ impl Explain {
             given: &given,
             declared: declared.as_deref().map_err(ToString::to_string),
             engine: &engine,
+            auto: resolved.engine() == AUTO,
             others: &others,
             host: wasi::imports(),
             invoke: self.invoke.as_deref(),

@@ -3,7 +3,9 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use cofferdam::engines::{self, NoEngine};
 use cofferdam::host::wasi::{self, Preopen};
 use cofferdam::policy::file::{
     Count, DeterminismPart, DirPart, FeaturesPart, FuelAmount, FuelModeName, GrantsPart, Layers, LimitName, LimitsPart,
@@ -14,16 +16,20 @@ use cofferdam::policy::units::{self as amounts, Timeout};
 use cofferdam::policy::{
     Declaration, Fuel, Given, Grants, Level, Limits, MAX_DECLARATION_BYTES, MemoryBytes, SecurityPolicy, UnknownImports,
 };
-use cofferdam::{FuelMode, Proposal};
+use cofferdam::{Engine, FuelMode, Proposal};
 use cofferdam_prepare::ModuleLimits;
 
 use super::config::UserConfig;
+use super::report::Context;
+use super::run::module_in;
 use super::units::{self, Grant};
 
 /// What a guest is given and how much it may use.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct PolicyArgs {
-    /// The engine to run on; `cofferdam engines` lists them [env: COFFERDAM_ENGINE] [default: auto].
+    /// The engine to run on; `cofferdam engines` lists them. `auto` is the first of that list that can enforce the
+    /// policy and runs every proposal that the module uses; --stats says which and why
+    /// [env: COFFERDAM_ENGINE] [default: auto].
     #[arg(long, value_name = "NAME")]
     pub engine: Option<String>,
 
@@ -167,6 +173,12 @@ pub fn variable_set(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// The engine that is to be picked by what the module and the policy need.
+pub const AUTO: &str = "auto";
+
+/// An engine and why it was picked.
+pub type Picked = (Arc<dyn Engine>, String);
+
 /// What came of all that says something about the policy.
 #[derive(Debug)]
 pub struct Resolved {
@@ -181,9 +193,32 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// The engine asked for.
+    /// The engine asked for; `auto` if none is.
     pub fn engine(&self) -> &str {
-        self.file.engine.as_deref().unwrap_or("auto")
+        self.file.engine.as_deref().unwrap_or(AUTO)
+    }
+
+    /// Fails if the engine asked for is not in this build: to be said before anything is read.
+    pub fn engine_is_known(&self) -> anyhow::Result<()> {
+        if self.engine() != AUTO {
+            engines::by_name(self.engine())?;
+        }
+        Ok(())
+    }
+
+    /// The engine to run `file` on under `policy`, and why that one; or why there is none for what the module uses.
+    pub fn pick(&self, policy: &SecurityPolicy, file: &[u8]) -> anyhow::Result<Result<Picked, NoEngine>> {
+        if self.engine() != AUTO {
+            return Ok(Ok((engines::by_name(self.engine())?, Context::NAMED.to_owned())));
+        }
+        match engines::auto_for(policy, Some(module_in(file))) {
+            Ok(choice) => {
+                let because = format!("auto: {choice}");
+                Ok(Ok((choice.engine, because)))
+            }
+            Err(none) if none.is_about_the_module() => Ok(Err(none)),
+            Err(none) => Err(none.into()),
+        }
     }
 
     /// Everything that the guest is granted.

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use cofferdam::engines::NoEngine;
 use cofferdam::host::wasi::FileUsage;
 use cofferdam::inspect::MOST_UNMET;
 use cofferdam::policy::file::PolicyFileError;
@@ -129,14 +130,20 @@ impl Ending {
         Self::before_call("refused", "declaration", message)
     }
 
+    /// No engine of this build runs the module.
+    pub fn no_engine(none: &NoEngine) -> Self {
+        let message = format!("{none}; `cofferdam engines` lists what each engine can run");
+        Self::before_call("refused", "proposal", message)
+    }
+
     /// The module was not loaded.
     pub fn not_loaded(error: &LoadError, bounds: &Bounds) -> Self {
         let outcome = if error.is_engine_fault() { "engine_fault" } else { "refused" };
         let mut message = error.to_string();
-        if matches!(error, LoadError::Compile(CompileError::Unsupported { .. })) {
-            message.push_str("; `cofferdam engines` lists what each engine can run");
-        }
         match error {
+            LoadError::Lacks { .. } | LoadError::Compile(CompileError::Unsupported { .. }) => {
+                message.push_str("; `cofferdam engines` lists what each engine can run");
+            }
             LoadError::Refused(Refusal::Proposal { proposal, .. }) if bounds.granted.features.has(*proposal) => {
                 // Allowing it once more would change nothing.
                 let used = message.split("; allow it with").next().unwrap_or_default();
@@ -274,10 +281,14 @@ impl Ending {
     }
 
     /// For people who asked with `--stats`.
-    pub fn stats(&self) -> Option<String> {
+    pub fn stats(&self, context: &Context) -> Option<String> {
         let r = self.receipt.as_ref()?;
+        let because = match &*context.engine_because {
+            Context::NAMED => String::new(),
+            auto => format!(" ({auto})"),
+        };
         let rows = [
-            ("engine", format!("{} {}", r.engine, r.engine_version)),
+            ("engine", format!("{} {}{because}", r.engine, r.engine_version)),
             ("fuel", format!("{} ({}, price list {})", r.fuel, r.fuel_mode, r.price_version)),
             ("peak memory", cofferdam::policy::MemoryBytes::new(r.peak_memory_bytes).to_string()),
             ("refused growths", r.refused_growths.to_string()),
@@ -304,6 +315,7 @@ impl Ending {
         object.insert("values".into(), self.values.iter().map(value).collect());
         object.insert("message".into(), json!(self.message));
         object.insert("frames".into(), json!(self.frames));
+        object.insert("engine_because".into(), json!(context.engine_because));
         object.insert("disk_bytes".into(), json!(self.files.disk_bytes));
         object.insert("disk_refusals".into(), json!(self.files.disk_refusals));
         object.insert("scratch_bytes".into(), json!(self.files.scratch_bytes));
@@ -330,10 +342,17 @@ impl Ending {
 pub struct Context {
     /// The engine's id.
     pub engine: String,
+    /// Why that one: [`Context::NAMED`], or what `auto` says.
+    pub engine_because: String,
     /// Who counts fuel.
     pub fuel_mode: FuelMode,
     /// The module, if it was loaded.
     pub module: Option<ModuleHash>,
+}
+
+impl Context {
+    /// The user named the engine.
+    pub const NAMED: &str = "named";
 }
 
 /// `text` without control characters but line ends: messages may quote what a guest wrote.

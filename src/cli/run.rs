@@ -10,11 +10,11 @@ use cofferdam::host::wasi::{Output, Preopen, Source, Stdin, WasiConfig, WasiLimi
 use cofferdam::policy::Given;
 use cofferdam::policy::file::StdinPart;
 use cofferdam::sandbox::{COMMAND, LoadError, Module};
-use cofferdam::{ArtefactKey, GuestState, Sandbox, Value, engines};
+use cofferdam::{ArtefactKey, GuestState, Sandbox, Value};
 use cofferdam_engine::ExternType;
 
 use super::cache::{CacheArgs, trusted};
-use super::policy_args::{PolicyArgs, Resolved};
+use super::policy_args::{AUTO, PolicyArgs, Resolved};
 use super::progress::while_doing;
 use super::report::{Bounds, Context, Ending};
 use super::say::{print_results, say};
@@ -117,7 +117,8 @@ impl Run {
     /// Runs it, says how it ended and returns the exit code.
     pub fn execute(&self) -> anyhow::Result<u8> {
         let mut context = Context {
-            engine: self.policy.engine.clone().unwrap_or_else(|| "auto".into()),
+            engine: self.policy.engine.clone().unwrap_or_else(|| AUTO.into()),
+            engine_because: Context::NAMED.to_owned(),
             fuel_mode: self.policy.fuel_mode.unwrap_or_default(),
             module: None,
         };
@@ -134,8 +135,11 @@ impl Run {
                 ending = Ending::unsaid(&error);
             }
         }
-        let words =
-            [ending.words(), self.stats.then(|| ending.stats()).flatten(), self.json.then(|| ending.json(&context))];
+        let words = [
+            ending.words(),
+            self.stats.then(|| ending.stats(&context)).flatten(),
+            self.json.then(|| ending.json(&context)),
+        ];
         let words: Vec<_> = words.into_iter().flatten().collect();
         if !words.is_empty() {
             // Whatever the guest wrote last, our words begin a line of their own.
@@ -147,14 +151,19 @@ impl Run {
     fn attempt(&self, context: &mut Context, line_is_open: &mut bool) -> anyhow::Result<Ending> {
         let resolved = self.policy.resolve()?;
         context.fuel_mode = resolved.policy.fuel_mode;
-        let engine = engines::by_name(resolved.engine())?;
-        engine.descriptor().id.clone_into(&mut context.engine);
+        resolved.engine_is_known()?;
         let bytes = read_module(&self.module, resolved.policy.module_limits.module_bytes)?;
         let given = match given_to(&self.policy, &self.module, &bytes, &resolved) {
             Ok(given) => given,
             Err(ending) => return Ok(*ending),
         };
         let bounds = Bounds { limits: given.policy.limits.clone(), granted: resolved.policy.clone() };
+        let (engine, because) = match resolved.pick(&given.policy, &bytes)? {
+            Ok(picked) => picked,
+            Err(none) => return Ok(Ending::no_engine(&none)),
+        };
+        engine.descriptor().id.clone_into(&mut context.engine);
+        context.engine_because = because;
         let resources = self.cache.resources(&resolved.config);
         let sandbox = Sandbox::builder(engine).policy(given.policy.clone()).resources(resources).build()?;
         // Keys that artefacts are believed by. The cache's is one even where this run does without.

@@ -25,6 +25,8 @@ pub struct Question<'a> {
     pub declared: Result<&'a [Declaration], String>,
     /// The engine it would run on.
     pub engine: &'a Arc<dyn Engine>,
+    /// Whether another engine may take its place without being asked for, as with `auto`.
+    pub auto: bool,
     /// Engines that it could run on instead.
     pub others: &'a [Arc<dyn Engine>],
     /// What the host has.
@@ -252,6 +254,8 @@ impl Answer<'_> {
             _ => format!("engine `{}` lacks {}", descriptor.id, lacks.join(", ")),
         };
         match self.question.others.iter().find(|engine| runs(engine)) {
+            // `auto` picks it by itself, for the same reason.
+            Some(other) if self.question.auto => self.engine = other.clone(),
             Some(other) => {
                 let id = other.descriptor().id;
                 let line = format!("engine = \"{id}\"");

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use cofferdam_engine::{
     ArtefactKey, CompileError, CompiledModule, Engine, EngineFault, ExternType, FuncType, HostError, HostFunc, Import,
-    ImportType, Imports, ModuleHash, PreparedModule, TrapKind, VerifiedArtefact,
+    ImportType, Imports, ModuleHash, PreparedModule, Proposal, TrapKind, VerifiedArtefact,
 };
 use cofferdam_prepare::{ModuleBytes, PrepareOptions, Refusal, prepare_for, recognise, validate};
 
 use super::asynchronous::NotRun;
 use crate::cache::{CacheKey, DiskCache, Found, Kept, ModuleCache, bundle, open_module, seal_module};
+use crate::engines::{Elsewhere, proposals, that_run};
 use crate::policy::{Determinism, SecurityPolicy, UnknownImports};
 
 /// Why a module may not run, or cannot.
@@ -24,6 +25,16 @@ pub enum LoadError {
     /// It wants imports that it does not get.
     #[error("{}", ImportList(.0))]
     Imports(Vec<ImportRefusal>),
+    /// It uses proposals that the engine does not run.
+    #[error("engine `{engine}` cannot run {}; {elsewhere}", proposals(.lacks))]
+    Lacks {
+        /// The engine's id.
+        engine: &'static str,
+        /// The proposals that it uses and the engine does not run.
+        lacks: Vec<Proposal>,
+        /// Engines that run all that it uses.
+        elsewhere: Elsewhere,
+    },
     /// The engine cannot run it, or failed.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -40,7 +51,7 @@ impl LoadError {
             Self::Refused(refusal) => refusal.reason(),
             Self::Imports(_) => "import",
             Self::Compile(CompileError::Engine(_)) => "engine",
-            Self::Compile(CompileError::Unsupported { .. }) => "proposal",
+            Self::Lacks { .. } | Self::Compile(CompileError::Unsupported { .. }) => "proposal",
             Self::Compile(CompileError::SignatureClash(_)) => "signature_clash",
             Self::Compile(CompileError::Limit { .. }) => "engine_limit",
             Self::Compile(_) => "capability",
@@ -330,9 +341,23 @@ impl Loader<'_> {
         // Before the expensive steps: a module that will not be linked need not be compiled.
         link(valid.imports(), self.policy, self.host).map_err(LoadError::Imports)?;
         match prepare_for(valid, &self.options(), self.engine.assist()) {
-            Ok(prepared) => Ok(Kept::Code(self.engine.compile(&prepared)?)),
+            Ok(prepared) => {
+                self.offered(&prepared)?;
+                Ok(Kept::Code(self.engine.compile(&prepared)?))
+            }
             Err(refusal) => Ok(Kept::Refused(refusal)),
         }
+    }
+
+    /// Whether the engine runs every proposal that `module` uses. It would refuse the first that it does not; this
+    /// names all of them, and who runs them.
+    fn offered(&self, module: &PreparedModule) -> Result<(), LoadError> {
+        let descriptor = self.engine.descriptor();
+        let lacks: Vec<_> = module.used().minus(descriptor.capabilities.features).iter().collect();
+        if lacks.is_empty() {
+            return Ok(());
+        }
+        Err(LoadError::Lacks { engine: descriptor.id, lacks, elsewhere: that_run(module.used(), self.policy) })
     }
 }
 

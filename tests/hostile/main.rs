@@ -3,6 +3,8 @@
 //! the test.
 #![cfg(feature = "any-engine")]
 
+#[path = "../support/faults.rs"]
+mod faults;
 #[path = "../support/matrix.rs"]
 mod matrix;
 #[path = "../support/mod.rs"]

@@ -42,6 +42,15 @@ pub enum Refused {
     Guest(GuestError),
 }
 
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(f),
+            Self::Guest(error) => error.fmt(f),
+        }
+    }
+}
+
 /// A guest from `module` on `engine` under `policy`.
 pub fn guest_with(
     engine: &Arc<dyn Engine>,

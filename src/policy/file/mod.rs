@@ -63,7 +63,7 @@ pub struct PolicyFile {
     /// Who counts fuel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fuel_mode: Option<FuelModeName>,
-    /// The engine to run on; "auto" for the preferred one of the build.
+    /// The engine to run on; "auto" for the first of the build that policy and module can run on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
     /// What the guest is given of WASI.
