@@ -296,7 +296,7 @@ impl Core {
             Err(TransactionError::WouldBlock) => return None,
             Err(error) => return Some(Err(self.failure(error))),
         };
-        let mut run = || -> Result<bool, WriteError> {
+        let run = || -> Result<bool, WriteError> {
             transaction.set_durability(Durability::None).map_err(redb::Error::from)?;
             let mut table = transaction.open_table(TABLE).map_err(redb::Error::from)?;
             change(&mut table)
