@@ -31,11 +31,13 @@
 //! | [`policy`] | what a guest may do: levels, limits, grants, determinism |
 //! | [`sandbox`] | one guest: load, instantiate, call (typed, with bytes, awaited), report; one program: [`Command`](sandbox::Command) |
 //! | [`host`] | what a guest may call: WASI preview 1 |
+//! | [`audit`] | who was refused what, who broke what, when |
 //! | [`cache`] | compiled modules, kept in memory, on disk and in files |
 //! | [`inspect`] | what a module is, what it needs, and how to grant it |
 //! | [`engines`] | the engines of this build |
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod cache;
 pub mod engines;
 pub mod host;
