@@ -33,6 +33,7 @@
 //! | [`host`] | what a guest may call: WASI preview 1 |
 //! | [`audit`] | who was refused what, who broke what, when |
 //! | [`cache`] | compiled modules, kept in memory, on disk and in files |
+//! | [`tool`] | guests called by name with JSON: WASI commands and schema tools, in a registry |
 //! | [`inspect`] | what a module is, what it needs, and how to grant it |
 //! | [`engines`] | the engines of this build |
 #![forbid(unsafe_code)]
@@ -44,6 +45,7 @@ pub mod host;
 pub mod inspect;
 pub mod policy;
 pub mod sandbox;
+pub mod tool;
 
 pub use cofferdam_engine::{
     AccessError, ArtefactKey, Caller, CancelHandle, Capabilities, Engine, EngineDescriptor, EngineFault, ExportType,

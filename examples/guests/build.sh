@@ -15,7 +15,10 @@ plain="--target=wasm32 -ffreestanding -nostdlib -Wl,--no-entry"
 # shellcheck disable=SC2086 # the flag lists are meant to be split
 {
     "$CC" --target=wasm32-wasi $common -o wordcount.wasm wordcount.c
+    "$CC" --target=wasm32-wasi $common -o words.wasm words.c
+    "$CC" --target=wasm32-wasi $common -o scale.wasm scale.c
     "$CC" $plain $common -o mathlib.wasm mathlib.c
+    "$CC" $plain $common -o statistics.wasm statistics.c
     "$CC" $plain $common -fno-builtin -o kernels.wasm kernels.c kernels_coremark.c
 }
 chmod 644 ./*.wasm

@@ -86,7 +86,7 @@ pub struct AsyncGuest {
 }
 
 /// Ends what nobody waits for any more.
-pub(super) struct CancelOnDrop(pub(super) Option<CancelHandle>);
+pub(crate) struct CancelOnDrop(pub(crate) Option<CancelHandle>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -293,16 +293,23 @@ impl<T: Send + 'static> Drop for Answer<T> {
     }
 }
 
+/// Does `work` on a worker, waiting for one, and gives what it gave.
+pub(crate) async fn work_on<T: Send + 'static>(
+    resources: &Arc<Resources>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NotRun> {
+    let place = resources.workers.place(true).await?;
+    on_worker(resources, place, work)?.await.map_err(|_| NotRun::Lost)
+}
+
 impl Sandbox {
     /// Does `work` on a worker and gives what it gave.
     pub(super) async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, NotRun> {
-        let place = self.resources().workers.place(true).await?;
         let sandbox = self.clone();
-        let answer = on_worker(self.resources(), place, move || work(&sandbox))?;
-        answer.await.map_err(|_| NotRun::Lost)
+        work_on(self.resources(), move || work(&sandbox)).await
     }
 
     /// [`Sandbox::load`], awaited. A module that is compiled already waits for no other's compilation; of those

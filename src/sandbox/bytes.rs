@@ -8,9 +8,13 @@ use cofferdam_engine::{Extern, FuncHandle, FuncType, Limit, MemoryHandle, Trap, 
 use super::error::CallError;
 use super::guest::{CallOptions, Guest, Spending};
 use super::load::Printable;
-use super::outcome::{CallRefusal, Outcome};
+use super::outcome::{CallRefusal, Outcome, Receipt};
 
 const I32: ValType = ValType::I32;
+/// Bytes in a page, if a module does not say otherwise.
+const PAGE: u64 = 65_536;
+/// Stands for the allocator in a refusal where there is none.
+const FRESH_PAGES: &str = "memory.grow";
 
 /// Allocators and what frees their memory, as compilers and guides call them.
 const USUAL: [(&str, &[&str]); 3] =
@@ -38,6 +42,7 @@ pub struct BytesAbi {
     free: Free,
     packed: Packed,
     takes_input: bool,
+    fresh_pages: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +70,7 @@ impl Default for BytesAbi {
             free: Free::Usual,
             packed: Packed::default(),
             takes_input: false,
+            fresh_pages: false,
         }
     }
 }
@@ -106,7 +112,14 @@ impl BytesAbi {
         self
     }
 
-    fn unpack(&self, packed: i64) -> (u32, u32) {
+    /// A guest that exports no allocator is given its input in fresh pages, by which its memory is grown under
+    /// its cap. Nothing of its own is written over, and nothing is freed.
+    pub fn or_fresh_pages(mut self) -> Self {
+        self.fresh_pages = true;
+        self
+    }
+
+    pub(crate) fn unpack(&self, packed: i64) -> (u32, u32) {
         let (high, low) = ((packed.cast_unsigned() >> 32) as u32, packed.cast_unsigned() as u32);
         match self.packed {
             Packed::PointerHigh => (high, low),
@@ -126,7 +139,8 @@ enum Gives {
 /// What a guest has of a [`BytesAbi`], looked up before anything runs.
 struct Found {
     memory: MemoryHandle,
-    allocator: (String, FuncHandle),
+    /// `None` for fresh pages.
+    allocator: Option<(String, FuncHandle)>,
     /// With whether it wants the length too.
     free: Option<(String, FuncHandle, bool)>,
 }
@@ -181,6 +195,20 @@ impl Guest {
         abi: &BytesAbi,
         options: &CallOptions,
     ) -> Result<Vec<u8>, CallError> {
+        self.call_bytes_counted(name, input, abi, options).map(|(output, _)| output)
+    }
+
+    /// The same, with what all of it cost together.
+    ///
+    /// # Errors
+    /// As [`Guest::call_bytes`].
+    pub fn call_bytes_counted(
+        &mut self,
+        name: &str,
+        input: &[u8],
+        abi: &BytesAbi,
+        options: &CallOptions,
+    ) -> Result<(Vec<u8>, Receipt), CallError> {
         self.session(options, |guest, spending| {
             let (func, gives) = guest.bytes_function(name)?;
             let found = guest.find(abi)?;
@@ -221,6 +249,7 @@ impl Guest {
             let found = guest.find(abi)?;
             guest.put(&found, bytes, spending)
         })
+        .map(|(given, _)| given)
     }
 
     /// Frees what [`Guest::put_bytes`] gave, if the guest has a function for it.
@@ -232,6 +261,7 @@ impl Guest {
             let found = guest.find(abi)?;
             guest.give_back(&found, ptr, len.max(1), spending)
         })
+        .map(|((), _)| ())
     }
 
     /// Several calls under one budget, with one report.
@@ -239,7 +269,7 @@ impl Guest {
         &mut self,
         options: &CallOptions,
         body: impl FnOnce(&mut Self, &mut Spending) -> Done<T>,
-    ) -> Result<T, CallError> {
+    ) -> Result<(T, Receipt), CallError> {
         let resources = self.resources().clone();
         let _permit = resources.permits.acquire();
         let mut spending = self.begin(options);
@@ -247,7 +277,13 @@ impl Guest {
             Ok(()) => body(self, &mut spending),
             Err(poisoned) => Err(poisoned.into()),
         };
-        done.map_err(|Ended(outcome, detail)| CallError::new(self.end(outcome, &spending), detail))
+        match done {
+            Ok(value) => {
+                let outcome = Outcome::Completed { values: Vec::new(), exit_code: None };
+                Ok((value, self.end(outcome, &spending).receipt))
+            }
+            Err(Ended(outcome, detail)) => Err(CallError::new(self.end(outcome, &spending), detail)),
+        }
     }
 
     fn bytes_function(&mut self, name: &str) -> Done<(FuncHandle, Gives)> {
@@ -266,6 +302,9 @@ impl Guest {
             return Err(CallRefusal::MissingMemory { name: Printable::new(&abi.memory).to_string() });
         };
         let usual = USUAL.iter().find(|(name, _)| self.module().has_function(name));
+        if abi.fresh_pages && abi.allocator.is_none() && usual.is_none() {
+            return Ok(Found { memory, allocator: None, free: None });
+        }
         let name = match (&abi.allocator, usual) {
             (Some(name), _) => name.as_ref(),
             (None, Some((name, _))) => name,
@@ -296,7 +335,7 @@ impl Guest {
                 Some((name.to_owned(), func, sized))
             }
         };
-        Ok(Found { memory, allocator: (name.to_owned(), allocator), free })
+        Ok(Found { memory, allocator: Some((name.to_owned(), allocator)), free })
     }
 
     /// Copies `bytes` into new room. At least one byte is asked for, so that an empty message has an address.
@@ -305,7 +344,7 @@ impl Guest {
         let Some(len) = u32::try_from(whole).ok().filter(|_| whole <= cap.get()) else {
             return Err(CallRefusal::MessageTooLong { len: whole, cap }.into());
         };
-        let (name, allocator) = &found.allocator;
+        let Some((name, allocator)) = &found.allocator else { return self.put_in_fresh_pages(found, bytes, len, spending) };
         let mut given = [Value::I32(0)];
         self.step(*allocator, name, &[len.max(1).into()], &mut given, spending)?;
         let ptr = given[0].i32().unwrap_or(0).cast_unsigned();
@@ -316,6 +355,33 @@ impl Guest {
         match self.store.memory_write(found.memory, ptr.into(), bytes) {
             Ok(()) => Ok((ptr, len)),
             Err(_) => Err(self.wild(found, name, ptr, len)),
+        }
+    }
+
+    /// Copies `bytes` to where the memory ended. What must run first is run first, for it may take pages too.
+    fn put_in_fresh_pages(
+        &mut self,
+        found: &Found,
+        bytes: &[u8],
+        len: u32,
+        spending: &mut Spending,
+    ) -> Done<(u32, u32)> {
+        self.settle(spending)?;
+        let no_room = || CallRefusal::NoRoom { allocator: FRESH_PAGES.to_owned(), len: len.into() };
+        let before = self.store.memory_size(found.memory).unwrap_or(u64::MAX);
+        let end = before.checked_add(len.into()).filter(|end| *end <= u64::from(u32::MAX)).ok_or_else(no_room)?;
+        let ptr = u32::try_from(before).map_err(|_| no_room())?;
+        let pages = u64::from(len).div_ceil(PAGE).max(1);
+        if self.store.memory_grow(found.memory, pages).is_err() {
+            return Err(no_room().into());
+        }
+        // Pages may be smaller than the usual ones.
+        if self.store.memory_size(found.memory).unwrap_or(0) < end {
+            return Err(no_room().into());
+        }
+        match self.store.memory_write(found.memory, before, bytes) {
+            Ok(()) => Ok((ptr, len)),
+            Err(_) => Err(no_room().into()),
         }
     }
 

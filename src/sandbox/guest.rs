@@ -205,12 +205,24 @@ impl Guest {
         if spending.cancel.as_ref().is_some_and(CancelHandle::is_cancelled) {
             return Err(stopped(Stop::limit(Limit::Cancelled), name));
         }
+        self.prologue(Some(name), spending)?;
+        self.spend(func, name, args, results, spending)
+    }
+
+    /// Runs what must run before the first call, if it has not been run.
+    pub(super) fn settle(&mut self, spending: &mut Spending) -> Result<(), Outcome> {
+        self.alive()?;
+        self.prologue(None, spending)
+    }
+
+    /// Functions that must run before the first call, which is one of `called`.
+    fn prologue(&mut self, called: Option<&str>, spending: &mut Spending) -> Result<(), Outcome> {
         for (prologue, first) in std::mem::take(&mut self.prologue) {
-            if prologue != Some(name) {
+            if prologue.is_none() || prologue != called {
                 self.spend(first, prologue.unwrap_or("start function"), &[], &mut [], spending)?;
             }
         }
-        self.spend(func, name, args, results, spending)
+        Ok(())
     }
 
     fn spend(

@@ -30,6 +30,7 @@ use crate::host::{GuestState, wasi};
 use crate::policy::{CannotEnforce, Limits, SecurityPolicy};
 
 pub use asynchronous::{AsyncCallError, AsyncGuest, NotRun};
+pub(crate) use asynchronous::{CancelOnDrop, work_on};
 pub use bytes::{BytesAbi, Packed};
 pub use command::{Command, CommandError, CommandOutput};
 pub use error::{CallError, CallErrorKind};
