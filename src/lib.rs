@@ -39,6 +39,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod agent;
 pub mod cache;
 pub mod engines;
 pub mod host;

@@ -40,6 +40,7 @@ pub(crate) use load::is_hidden;
 pub use load::{ImportRefusal, LoadError, Module, Printable, refused_imports};
 pub use memory::{GuestMemory, MemoryError, Number};
 pub use outcome::{CallRefusal, Outcome, Receipt, Report};
+pub(crate) use permits::set_interlude;
 pub use permits::{Permit, RunPermits};
 pub use resources::{HostMemorySpent, ResourceConfig, Resources};
 pub use typed::TypedFunc;
@@ -211,6 +212,15 @@ impl Sandbox {
     #[must_use]
     pub fn engine(&self) -> &dyn Engine {
         &*self.0.engine
+    }
+
+    /// The host functions that its policy grants, as module and name, in order.
+    #[must_use]
+    pub fn granted(&self) -> Vec<(String, String)> {
+        let all = self.0.host.iter().map(|(module, name, _)| (module.to_owned(), name.to_owned()));
+        let mut granted: Vec<_> = all.filter(|(module, name)| self.0.policy.grants.allows(module, name)).collect();
+        granted.sort();
+        granted
     }
 
     /// What it shares with others.

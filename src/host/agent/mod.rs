@@ -10,6 +10,7 @@ mod error;
 mod io;
 mod kv;
 mod log;
+mod messages;
 mod random;
 mod state;
 mod store;
@@ -28,6 +29,7 @@ pub use capability::{Capability, UnknownCapability};
 pub use error::AbiError;
 pub use io::Io;
 pub use log::{LogLevel, LogLine, LogSink, MAX_LOG_LINE};
+pub(crate) use messages::Messages;
 pub use state::AgentState;
 pub use store::{KvError, KvHandle, KvOptions, KvStore, MAX_KEY, entry_bytes};
 pub use tool::{AllowedTools, MAX_TOOL_DEPTH, ToolAccess, ToolCall, ToolCaller, ToolFailure, ToolFuture};
@@ -47,6 +49,7 @@ pub fn imports() -> &'static Imports {
         random::define(&mut imports);
         kv::define(&mut imports);
         tool::define(&mut imports);
+        messages::define(&mut imports);
         imports
     })
 }

@@ -7,7 +7,7 @@ use super::io::Io;
 use super::log::Log;
 use super::store::KvHandle;
 use super::tool::ToolAccess;
-use super::{LogLevel, LogSink};
+use super::{LogLevel, LogSink, Messages};
 use crate::host::wasi::clock::Clock;
 use crate::host::wasi::random::Source;
 use crate::host::wasi::{Clocks, Random};
@@ -19,6 +19,8 @@ use crate::policy::{Determinism, Limits, MemoryBytes};
 pub struct AgentState {
     /// Bytes into the export that runs and out of it.
     pub io: Io,
+    /// Messages and timers; a guest that no runtime keeps has none.
+    pub(crate) messages: Messages,
     pub(super) name: Arc<str>,
     pub(super) log: Log,
     pub(super) clock: Clock,
@@ -35,6 +37,7 @@ impl AgentState {
     pub fn new(name: &str) -> Self {
         Self {
             io: Io { output_cap: Limits::agent().message.get(), ..Io::default() },
+            messages: Messages::default(),
             name: name.into(),
             log: Log::default(),
             clock: Clock::new(Clocks::Real),
