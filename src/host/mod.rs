@@ -7,11 +7,22 @@ pub mod wasi;
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 
-use cofferdam_engine::{Caller, HostError};
+use cofferdam_engine::{Caller, HostError, Imports};
 
 use crate::policy::{Determinism, Limits};
 use agent::AgentState;
 use wasi::WasiState;
+
+/// Every host function that Cofferdam has itself: WASI's and those of agents. A policy's grants decide which of
+/// them a guest is linked with.
+#[must_use]
+pub fn imports() -> Imports {
+    let mut imports = wasi::imports().clone();
+    for (module, name, import) in agent::imports().iter() {
+        imports.define(module, name, import.clone());
+    }
+    imports
+}
 
 /// Everything the host keeps for one guest beside the engine's things. A capability that the guest was
 /// not given is `None`, and calling it is a host fault that says so.

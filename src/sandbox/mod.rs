@@ -26,7 +26,7 @@ use cofferdam_engine::{
 use cofferdam_prepare::{ModuleBytes, recognise};
 
 use crate::cache::within_reach;
-use crate::host::{GuestState, wasi};
+use crate::host::{self, GuestState, wasi};
 use crate::policy::{CannotEnforce, Limits, SecurityPolicy};
 
 pub use asynchronous::{AsyncCallError, AsyncGuest, NotRun};
@@ -77,7 +77,7 @@ impl SandboxBuilder {
         self
     }
 
-    /// Host functions beside WASI. The policy's grants decide which of them a guest is linked with.
+    /// Host functions beside WASI and those of agents. The policy's grants decide which of them a guest is linked with.
     #[must_use]
     pub fn host(mut self, imports: &Imports) -> Self {
         for (module, name, import) in imports.iter() {
@@ -195,7 +195,7 @@ impl Sandbox {
         SandboxBuilder {
             engine,
             policy: SecurityPolicy::default(),
-            host: wasi::imports().clone(),
+            host: host::imports(),
             granted: Vec::new(),
             limits: None,
             resources: None,

@@ -58,6 +58,36 @@ impl Capability {
         }
     }
 
+    /// What a guest may do with it.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Io => "read what it is called with and answer",
+            Self::Log => "write log lines",
+            Self::Time => "read the agent's clock",
+            Self::Random => "have random bytes",
+            Self::Kv => "keep bytes beyond its life",
+            Self::Messages => "send, receive and answer messages",
+            Self::Timers => "be called later",
+            Self::Tools => "call tools",
+        }
+    }
+
+    /// The option of `cofferdam` that grants it.
+    #[must_use]
+    pub const fn option(self) -> &'static str {
+        match self {
+            Self::Io => "--grant cofferdam_v1.io",
+            Self::Log => "--grant cofferdam_v1.log",
+            Self::Time => "--grant cofferdam_v1.time",
+            Self::Random => "--grant cofferdam_v1.random",
+            Self::Kv => "--grant cofferdam_v1.kv",
+            Self::Messages => "--grant cofferdam_v1.messages",
+            Self::Timers => "--grant cofferdam_v1.timers",
+            Self::Tools => "--grant cofferdam_v1.tools",
+        }
+    }
+
     /// The functions that it stands for.
     #[must_use]
     pub const fn functions(self) -> &'static [&'static str] {
@@ -122,6 +152,8 @@ mod tests {
         }
         for capability in Capability::ALL {
             assert_eq!(capability.name().parse(), Ok(*capability));
+            let option = format!("--grant {}.{capability}", super::super::MODULE);
+            assert_eq!(capability.option(), option);
             assert!(UnknownCapability.to_string().contains(&format!("`{capability}`")));
         }
         assert_eq!("clock".parse::<Capability>(), Err(UnknownCapability));

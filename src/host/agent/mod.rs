@@ -14,8 +14,6 @@ mod messages;
 mod random;
 mod state;
 mod store;
-#[cfg(test)]
-mod tests;
 mod time;
 mod tool;
 
