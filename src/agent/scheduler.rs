@@ -198,10 +198,4 @@ impl Scheduler {
         }
         drop(clear);
     }
-
-    /// Agents in the queue.
-    #[cfg(test)]
-    pub fn waiting(&self) -> usize {
-        self.queue.lock().ready.len()
-    }
 }

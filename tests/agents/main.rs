@@ -1,7 +1,10 @@
 //! Agents end to end, on every engine of the build: lifecycle, messages, resources, and agents that mean harm.
 #![cfg(feature = "any-engine")]
 
+mod hostile;
 mod lifecycle;
+mod messages;
+mod resources;
 
 #[path = "../support/matrix.rs"]
 mod matrix;
