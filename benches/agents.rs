@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cofferdam::agent::{AgentConfig, AgentId, AgentName, MailboxConfig, MaxAgents, Peers, Runtime, WhenFull};
+use cofferdam::agent::{AgentConfig, AgentId, AgentName, MailboxConfig, MaxAgents, Peers, Runtime, State, WhenFull};
 use cofferdam::host::agent::MODULE;
 use cofferdam::policy::{Fuel, Grants, Limits, MemoryBytes, SecurityPolicy};
 use cofferdam::{Engine, GuestState, Sandbox, engines};
@@ -168,10 +168,12 @@ async fn deployment(engine: &Arc<dyn Engine>) {
     let most = MaxAgents::new(10_000).expect("it is not 0");
     let runtime = Runtime::builder().max_agents(most).build().expect("there is an engine");
     agent(&runtime, "first", AGENT, config(engine)).await;
+    // Text would have to be parsed each time.
+    let module = wat::parse_bytes(AGENT).expect("the text is good");
     let mut times = Vec::new();
     for n in 0..500 {
         let began = Instant::now();
-        let id = agent(&runtime, &format!("a{n}"), AGENT, config(engine)).await;
+        let id = agent(&runtime, &format!("a{n}"), &module, config(engine)).await;
         runtime.execute(id, "nothing", b"").await.expect("it answers");
         times.push(began.elapsed());
     }
@@ -193,6 +195,8 @@ async fn beside_loops(engine: &Arc<dyn Engine>) {
         runtime.execute(id, "nothing", b"").await.expect("it answers");
         times.push(began.elapsed());
     }
+    let running = runtime.list().iter().filter(|info| info.state == State::Running).count();
+    assert_eq!(running, 65, "the loops are still under way");
     show("a call of one agent beside 64 endless loops", &mut times);
     for agent in runtime.list() {
         runtime.remove(agent.id).await.expect("it is there");
