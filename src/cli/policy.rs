@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory as _, Subcommand, ValueEnum};
 use cofferdam::engines;
-use cofferdam::host::wasi::{self, Source};
+use cofferdam::host::wasi::Source;
 use cofferdam::inspect::{Explanation, MOST_BYTES, Missing, Question, Verdict, explain, shell};
 use cofferdam::policy::file::{PolicyFile, schema};
 use cofferdam::sandbox::Printable;
@@ -184,7 +184,7 @@ impl Explain {
             declared: declared.as_deref().map_err(ToString::to_string),
             engine: &engine,
             others: &others,
-            host: wasi::imports(),
+            host: &cofferdam::host::imports(),
             invoke: self.invoke.as_deref(),
         };
         let explanation = explain(&question);
