@@ -38,6 +38,7 @@
 //! | [`engines`] | the engines of this build |
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod audit;
 pub mod cache;
 pub mod engines;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory as _, Subcommand, ValueEnum};
 use cofferdam::engines;
-use cofferdam::host::wasi::{self, Source};
+use cofferdam::host::wasi::Source;
 use cofferdam::inspect::{Explanation, MOST_BYTES, Missing, Question, Verdict, explain, shell};
 use cofferdam::policy::file::{PolicyFile, schema};
 use cofferdam::sandbox::Printable;
@@ -185,7 +185,7 @@ impl Explain {
             engine: &engine,
             auto: resolved.engine() == AUTO,
             others: &others,
-            host: wasi::imports(),
+            host: &cofferdam::host::imports(),
             invoke: self.invoke.as_deref(),
         };
         let explanation = explain(&question);

@@ -51,7 +51,8 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "PROPOSAL", help_heading = "Permissions")]
     pub no_feature: Vec<Proposal>,
 
-    /// Let the module import what the host has under MODULE, or one NAME of it. May be repeated.
+    /// Let the module import what the host has under MODULE, or one NAME of it. May be repeated. Of agents,
+    /// `cofferdam_v1.kv` and the like grant a capability.
     #[arg(long, value_name = "MODULE[#NAME]", value_parser = units::grant, help_heading = "Permissions")]
     pub grant: Vec<Grant>,
 
@@ -379,8 +380,8 @@ impl PolicyArgs {
                 "`--no-wasi` and `--grant {}` contradict each other",
                 wasi::MODULE
             );
-            match &grant.name {
-                Some(name) => imports.entry(grant.module.clone()).or_default().push(name.clone()),
+            match &grant.names {
+                Some(names) => imports.entry(grant.module.clone()).or_default().extend_from_slice(names),
                 None if grant.module == wasi::MODULE => with_wasi = Some(true),
                 None => modules.push(grant.module.clone()),
             }
@@ -390,7 +391,8 @@ impl PolicyArgs {
             // An empty list takes the place of what was granted below.
             imports.entry(wasi::MODULE.to_owned()).and_modify(Vec::clear);
         }
-        Ok(Some(GrantsPart { wasi: with_wasi, modules: Some(modules), imports: Some(imports) }))
+        let capabilities = kept.capabilities;
+        Ok(Some(GrantsPart { wasi: with_wasi, modules: Some(modules), imports: Some(imports), capabilities }))
     }
 
     fn wasi(&self, below: &PolicyFile) -> WasiPart {

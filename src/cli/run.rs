@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use cofferdam::cache::{bundle, within_reach};
+use cofferdam::host::agent::{AgentState, LogLevel, LogLine, LogSink};
 use cofferdam::host::wasi::{Output, Preopen, Source, Stdin, WasiConfig, WasiLimits};
 use cofferdam::policy::Given;
 use cofferdam::policy::file::StdinPart;
@@ -196,7 +198,7 @@ impl Run {
             Err(why) => return Ok(Ending::refused("bad_arguments", why)),
         };
         let wasi = wasi.build()?;
-        let mut guest = match sandbox.guest(&module, GuestState::with_wasi(wasi)) {
+        let mut guest = match sandbox.guest(&module, GuestState::with_wasi(wasi).with_agent(agent())) {
             Ok(guest) => guest,
             Err(error) => return Ok(Ending::no_guest(&error, bounds)),
         };
@@ -286,4 +288,16 @@ pub fn read_module(path: &Path, cap: u64) -> anyhow::Result<Vec<u8>> {
     let cap = if read(start)? { bundle::MOST_BYTES } else { cap };
     read(cap.saturating_add(1).saturating_sub(start))?;
     Ok(bytes)
+}
+
+/// What a module finds that was granted functions of agents: its log goes to standard error, and there are no
+/// storage, no messages and no tools.
+fn agent() -> AgentState {
+    struct StandardError;
+    impl LogSink for StandardError {
+        fn line(&self, line: LogLine) {
+            say(&format!("{}: {}", line.level, line.text));
+        }
+    }
+    AgentState::new("run").log_to(Arc::new(StandardError), LogLevel::Info)
 }

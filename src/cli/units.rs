@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use cofferdam::host::agent::{self, Capability};
 use cofferdam::host::wasi::{Access, MemoryDir, Preopen, Source};
 use cofferdam::policy::units::count;
 use cofferdam::{ValType, Value};
@@ -51,18 +52,28 @@ pub fn tmpfs(s: &str) -> Result<Preopen, String> {
 pub struct Grant {
     /// Import module.
     pub module: String,
-    /// One name of it, or all.
-    pub name: Option<String>,
+    /// Names of it, or all.
+    pub names: Option<Vec<String>>,
 }
 
-/// `MODULE` or `MODULE#NAME`. `wasi` stands for WASI preview 1.
+/// `MODULE` or `MODULE#NAME`. `wasi` stands for WASI preview 1. `cofferdam_v1.NAME` is a function that agents may
+/// call, or a capability: all functions that belong to it.
 pub fn grant(s: &str) -> Result<Grant, String> {
-    let (module, name) = match s.split_once('#') {
-        Some((module, name)) => (module, Some(name.to_owned())),
+    if let Some(name) = s.strip_prefix(agent::MODULE).and_then(|rest| rest.strip_prefix(['.', '#'])) {
+        let known = Capability::of(name).is_some();
+        let names = match name.parse::<Capability>() {
+            Ok(capability) => capability.functions().iter().map(|&name| name.to_owned()).collect(),
+            Err(_) if known => vec![name.to_owned()],
+            Err(error) => return Err(format!("`{name}` is no function that agents may call, and {error}")),
+        };
+        return Ok(Grant { module: agent::MODULE.to_owned(), names: Some(names) });
+    }
+    let (module, names) = match s.split_once('#') {
+        Some((module, name)) => (module, Some(vec![name.to_owned()])),
         None => (s, None),
     };
     let module = if module == "wasi" { cofferdam::host::wasi::MODULE } else { module };
-    Ok(Grant { module: module.to_owned(), name })
+    Ok(Grant { module: module.to_owned(), names })
 }
 
 /// `NAME=VALUE`, or `NAME` for the value that this process has.

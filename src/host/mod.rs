@@ -1,15 +1,28 @@
 //! What a guest may call: one room per capability. Host functions are recorded once and shared; what
 //! one guest has, they find in its [`GuestState`].
 
+pub mod agent;
 pub mod wasi;
 
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 
-use cofferdam_engine::{Caller, HostError};
+use cofferdam_engine::{Caller, HostError, Imports};
 
 use crate::policy::{Determinism, Limits};
+use agent::AgentState;
 use wasi::WasiState;
+
+/// Every host function that Cofferdam has itself: WASI's and those of agents. A policy's grants decide which of
+/// them a guest is linked with.
+#[must_use]
+pub fn imports() -> Imports {
+    let mut imports = wasi::imports().clone();
+    for (module, name, import) in agent::imports().iter() {
+        imports.define(module, name, import.clone());
+    }
+    imports
+}
 
 /// Everything the host keeps for one guest beside the engine's things. A capability that the guest was
 /// not given is `None`, and calling it is a host fault that says so.
@@ -42,6 +55,8 @@ use wasi::WasiState;
 pub struct GuestState {
     /// Files, streams, clocks and randomness of WASI preview 1.
     pub wasi: Option<WasiState>,
+    /// Messages, timers, storage and whatever else makes the guest an agent.
+    pub agent: Option<Box<AgentState>>,
     /// The embedder's own, by type.
     data: HashMap<TypeId, Box<dyn Any + Send>>,
 }
@@ -66,6 +81,9 @@ impl GuestState {
     /// Puts a policy over what the host was told to keep for the guest: its caps hold however the state was
     /// configured, and nothing of the host's own world gets into a deterministic run.
     pub(crate) fn apply(&mut self, limits: &Limits, determinism: Determinism) {
+        if let Some(agent) = &mut self.agent {
+            agent.apply(limits, determinism);
+        }
         let Some(wasi) = &mut self.wasi else { return };
         wasi.tighten(limits);
         if let Determinism::Full { seed } = determinism {
@@ -75,13 +93,21 @@ impl GuestState {
 
     /// Bytes of the host's memory that the guest may come to take beside its linear memory.
     pub(crate) fn host_bytes(&self) -> u64 {
-        self.wasi.as_ref().map_or(0, WasiState::host_bytes)
+        let wasi = self.wasi.as_ref().map_or(0, WasiState::host_bytes);
+        wasi.saturating_add(self.agent.as_ref().map_or(0, |agent| agent.host_bytes()))
     }
 
     /// A guest with WASI and nothing else.
     #[must_use]
     pub fn with_wasi(wasi: WasiState) -> Self {
         Self { wasi: Some(wasi), ..Self::default() }
+    }
+
+    /// The same for an agent.
+    #[must_use]
+    pub fn with_agent(mut self, agent: AgentState) -> Self {
+        self.agent = Some(Box::new(agent));
+        self
     }
 
     /// The same with `data` of the embedder's own; one of each type.

@@ -1,6 +1,7 @@
 //! [`explain()`]: what a module needs, what the policy gives, what is missing, and how to grant it. Every
 //! answer is tried: the policy with all steps taken goes through the same gates as a run.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cofferdam_engine::{Engine, ExternType, ImportType, Imports, Proposal};
@@ -10,9 +11,10 @@ use serde::Serialize;
 use super::module::function;
 use super::next::{Missing, Step, option, quoted};
 use super::{ModuleFacts, said};
+use crate::host::agent;
 use crate::host::wasi;
 use crate::policy::units::{show_count, show_memory};
-use crate::policy::{Declaration, Given, MemoryBytes, SecurityPolicy, UnknownImports};
+use crate::policy::{Declaration, Given, Grants, MemoryBytes, SecurityPolicy, UnknownImports};
 use crate::sandbox::{COMMAND, ImportRefusal, LoadError, Printable, Sandbox, refused_imports};
 
 /// What is asked about.
@@ -57,7 +59,7 @@ pub struct Explanation {
     pub engine: &'static str,
     /// The module, as far as it could be read.
     pub module: Option<ModuleFacts>,
-    /// What it may do through WASI, and what it is given of that.
+    /// What it may do through WASI and as an agent, and what it is given of that.
     pub capabilities: Vec<Capability>,
     /// What is missing.
     pub missing: Vec<Missing>,
@@ -65,7 +67,7 @@ pub struct Explanation {
     pub options: Vec<String>,
 }
 
-/// Something that a module may do through WASI.
+/// Something that a module may do through WASI or as an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Capability {
     /// What it may do.
@@ -305,6 +307,8 @@ impl Answer<'_> {
         };
         let step = if module == wasi::MODULE {
             Missing::fixed_by("import", what, &["--grant", "wasi"], "grants.wasi = true".to_owned())
+        } else if module == agent::MODULE {
+            return self.grant_capabilities(what, names);
         } else if names.len() > NAMED {
             let line = format!("grants.modules = [{}]", quoted(module));
             Missing::fixed_by(
@@ -324,6 +328,22 @@ impl Answer<'_> {
             self.policy.grants = self.policy.grants.clone().import(module, name);
         }
         self.missing.push(step);
+    }
+
+    /// What agents may do is granted by capability. That of reading and writing comes along with the others.
+    fn grant_capabilities(&mut self, what: String, names: &[&str]) {
+        let mut wanted: BTreeSet<_> = names.iter().filter_map(|name| agent::Capability::of(name)).collect();
+        if wanted.len() > 1 {
+            wanted.remove(&agent::Capability::Io);
+        }
+        let options: Vec<_> =
+            wanted.iter().flat_map(|c| ["--grant".to_owned(), format!("{}.{c}", agent::MODULE)]).collect();
+        let list: Vec<_> = wanted.iter().map(|c| quoted(c.name())).collect();
+        let line = format!("grants.capabilities = [{}]", list.join(", "));
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        self.missing.push(Missing::fixed_by("import", what, &options, line));
+        let grants = self.policy.grants.clone();
+        self.policy.grants = wanted.into_iter().fold(grants, Grants::capability);
     }
 
     fn stand_ins(&mut self, unknown: &[&ImportType]) {
@@ -526,5 +546,14 @@ fn capabilities(imports: &[ImportType], question: &Question<'_>) -> Vec<Capabili
         let import = names.iter().find(wanted)?;
         Some(Capability { what, import, given, how })
     });
-    found.collect()
+    let granted = |name: &str| {
+        let allowed = question.given.policy.grants.allows(agent::MODULE, name);
+        if allowed { "granted".to_owned() } else { "nothing".to_owned() }
+    };
+    let as_agent = agent::Capability::ALL.iter().filter_map(|capability| {
+        let of_agents = |name: &&&str| imports.iter().any(|i| &*i.module == agent::MODULE && &*i.name == **name);
+        let import = *capability.functions().iter().find(of_agents)?;
+        Some(Capability { what: capability.what(), import, given: granted(import), how: capability.option() })
+    });
+    found.chain(as_agent).collect()
 }

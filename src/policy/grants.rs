@@ -6,6 +6,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::host::agent::{self, Capability};
+
 /// What a guest may import. Empty allows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Grants {
@@ -25,6 +27,27 @@ impl Grants {
     #[must_use]
     pub fn wasi() -> Self {
         Self::none().module(crate::host::wasi::MODULE)
+    }
+
+    /// What every agent has: to read what it is called with and to answer. What else an agent may do is added with
+    /// [`Grants::capability`].
+    #[must_use]
+    pub fn agent() -> Self {
+        Self::none().capability(Capability::Io)
+    }
+
+    /// Adds the functions of an agent's capability, and those of [`Capability::Io`] along with them.
+    ///
+    /// ```
+    /// use cofferdam::host::agent::{Capability, MODULE};
+    /// use cofferdam::policy::Grants;
+    /// let grants = Grants::none().capability(Capability::Kv);
+    /// assert!(grants.allows(MODULE, "kv_get") && grants.allows(MODULE, "input_read"));
+    /// assert!(!grants.allows(MODULE, "send_message"));
+    /// ```
+    #[must_use]
+    pub fn capability(self, capability: Capability) -> Self {
+        capability.functions().iter().fold(self, |grants, name| grants.import(agent::MODULE, name))
     }
 
     /// Adds everything that the host has under `module`.
@@ -51,10 +74,12 @@ impl Grants {
         self.names.iter().map(|(module, name)| (module.as_str(), name.as_str()))
     }
 
-    /// Whether `module` and `name` may be imported.
+    /// Whether `module` and `name` may be imported. Whoever may import anything of the agents' module may import
+    /// [`Capability::Io`].
     #[must_use]
     pub fn allows(&self, module: &str, name: &str) -> bool {
-        self.modules.contains(module) || self.names.iter().any(|(m, n)| m == module && n == name)
+        let io = module == agent::MODULE && Capability::of(name) == Some(Capability::Io);
+        self.modules.contains(module) || self.names.iter().any(|(m, n)| m == module && (io || n == name))
     }
 }
 
@@ -93,5 +118,22 @@ mod tests {
         assert!(grants.allows("env", "log") && grants.allows("clock", "now"));
         assert!(!grants.allows("env", "abort") && !grants.allows("envlog", "") && !grants.allows("cloc", "know"));
         assert!(!Grants::none().allows("", ""));
+    }
+
+    #[test]
+    fn reading_and_writing_come_along_with_anything_an_agent_may_do() {
+        let names: Vec<_> = Capability::ALL.iter().flat_map(|c| c.functions()).collect();
+        for capability in Capability::ALL {
+            let grants = Grants::none().capability(*capability);
+            for name in &names {
+                let owner = Capability::of(name).expect("each has one");
+                let expected = owner == *capability || owner == Capability::Io;
+                assert_eq!(grants.allows(agent::MODULE, name), expected, "{name} with {capability}");
+            }
+        }
+        let one = Grants::none().import(agent::MODULE, "kv_get");
+        assert!(one.allows(agent::MODULE, "input_len") && !one.allows(agent::MODULE, "kv_set"));
+        assert!(!Grants::none().import("env", "kv_get").allows(agent::MODULE, "input_len"));
+        assert!(!Grants::wasi().allows(agent::MODULE, "input_len") && !one.allows("env", "input_len"));
     }
 }

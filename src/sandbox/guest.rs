@@ -279,6 +279,17 @@ impl Guest {
         self.store.usage()
     }
 
+    /// Later calls are made under the limits of a call in `limits`: fuel, time, message bytes. Those of the store
+    /// stay as they were made.
+    pub(crate) fn set_call_limits(&mut self, limits: &Limits) {
+        self.limits.fuel = limits.fuel;
+        self.limits.timeout = limits.timeout;
+        self.limits.message = limits.message;
+        if let Some(agent) = self.state().and_then(|state| state.agent.as_deref_mut()) {
+            agent.io.output_cap = limits.message.get();
+        }
+    }
+
     /// Whether it answers no more calls.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {

@@ -117,6 +117,12 @@ impl Printable {
         Self::cut(text, Self::MAX)
     }
 
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// `text` with control characters escaped, however long it is.
     #[must_use]
     pub fn whole(text: &str) -> Self {

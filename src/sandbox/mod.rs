@@ -26,7 +26,7 @@ use cofferdam_engine::{
 use cofferdam_prepare::{ModuleBytes, recognise};
 
 use crate::cache::within_reach;
-use crate::host::{GuestState, wasi};
+use crate::host::{self, GuestState, wasi};
 use crate::policy::{CannotEnforce, Limits, SecurityPolicy};
 
 pub use asynchronous::{AsyncCallError, AsyncGuest, NotRun};
@@ -40,6 +40,7 @@ pub(crate) use load::is_hidden;
 pub use load::{ImportRefusal, LoadError, Module, Printable, refused_imports};
 pub use memory::{GuestMemory, MemoryError, Number};
 pub use outcome::{CallRefusal, Outcome, Receipt, Report};
+pub(crate) use permits::set_interlude;
 pub use permits::{Permit, RunPermits};
 pub use resources::{HostMemorySpent, ResourceConfig, Resources};
 pub use typed::TypedFunc;
@@ -76,7 +77,7 @@ impl SandboxBuilder {
         self
     }
 
-    /// Host functions beside WASI. The policy's grants decide which of them a guest is linked with.
+    /// Host functions beside WASI and those of agents. The policy's grants decide which of them a guest is linked with.
     #[must_use]
     pub fn host(mut self, imports: &Imports) -> Self {
         for (module, name, import) in imports.iter() {
@@ -194,7 +195,7 @@ impl Sandbox {
         SandboxBuilder {
             engine,
             policy: SecurityPolicy::default(),
-            host: wasi::imports().clone(),
+            host: host::imports(),
             granted: Vec::new(),
             limits: None,
             resources: None,
@@ -211,6 +212,15 @@ impl Sandbox {
     #[must_use]
     pub fn engine(&self) -> &dyn Engine {
         &*self.0.engine
+    }
+
+    /// The host functions that its policy grants, as module and name, in order.
+    #[must_use]
+    pub fn granted(&self) -> Vec<(String, String)> {
+        let all = self.0.host.iter().map(|(module, name, _)| (module.to_owned(), name.to_owned()));
+        let mut granted: Vec<_> = all.filter(|(module, name)| self.0.policy.grants.allows(module, name)).collect();
+        granted.sort();
+        granted
     }
 
     /// What it shares with others.

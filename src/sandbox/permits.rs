@@ -2,9 +2,10 @@
 //! after each slice it gives the permit back and queues for the next one. Waiting guests hold none. So
 //! an endless loop never starves anybody, on any engine, without switching stacks.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Thread;
@@ -20,6 +21,7 @@ const FRESH_IN_A_ROW: u32 = 4;
 /// A fixed number of permits, handed from guest to guest: first those that just arrived, then those that
 /// have used up a slice, each in the order they came.
 pub struct RunPermits {
+    most: usize,
     queues: Mutex<Queues>,
     waiting: AtomicUsize,
 }
@@ -74,6 +76,19 @@ thread_local! {
     /// The permits of which this thread holds one, by address; 0 for none. A host function that calls
     /// another guest does so on its own guest's permit: queueing for a second one could wait for ever.
     static HELD: Cell<usize> = const { Cell::new(0) };
+    static INTERLUDE: RefCell<Option<Rc<dyn Fn()>>> = const { RefCell::new(None) };
+}
+
+/// What is to be done whenever a guest on this thread has used up a slice or waits outside: for whoever gave the
+/// thread more than this one guest to do.
+pub(crate) fn set_interlude(act: Option<Rc<dyn Fn()>>) {
+    INTERLUDE.set(act);
+}
+
+fn interlude() {
+    if let Some(act) = INTERLUDE.with_borrow(Clone::clone) {
+        act();
+    }
 }
 
 /// A permit held by this thread; given back when dropped.
@@ -97,8 +112,15 @@ impl RunPermits {
     /// `permits` guests at once; at least one.
     #[must_use]
     pub fn new(permits: usize) -> Self {
-        let queues = Queues { free: permits.max(1), fresh: VecDeque::new(), tired: VecDeque::new(), fresh_in_a_row: 0 };
-        Self { queues: Mutex::new(queues), waiting: AtomicUsize::new(0) }
+        let most = permits.max(1);
+        let queues = Queues { free: most, fresh: VecDeque::new(), tired: VecDeque::new(), fresh_in_a_row: 0 };
+        Self { most, queues: Mutex::new(queues), waiting: AtomicUsize::new(0) }
+    }
+
+    /// Guests that may run at once.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.most
     }
 
     /// Waits for a permit; a thread that holds one already goes on with it.
@@ -146,6 +168,7 @@ impl RunPermits {
 
 impl Scheduler for RunPermits {
     fn turn(&self) {
+        interlude();
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return;
         }
@@ -169,6 +192,7 @@ impl Scheduler for RunPermits {
                 HELD.set(self.1);
             }
         }
+        interlude();
         self.release();
         // The caller's permit guard gives a permit back later, also when `wait` panics.
         let _back = Back(self, HELD.replace(0));

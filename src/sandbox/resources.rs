@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
-use super::permits::RunPermits;
-use super::workers::Workers;
+use super::permits::{Permit, RunPermits};
+use super::workers::{Busy, Workers};
 use crate::cache::{DiskCache, ModuleCache};
 use crate::policy::{MemoryBytes, More};
 
@@ -116,6 +116,21 @@ impl Resources {
     #[must_use]
     pub fn reserved_memory(&self) -> MemoryBytes {
         MemoryBytes::new(self.memory.reserved.load(Ordering::Acquire))
+    }
+
+    /// Guests that may run at once.
+    pub(crate) fn run_permits(&self) -> usize {
+        self.permits.most()
+    }
+
+    /// A permit to run guests on this thread, waited for.
+    pub(crate) fn permit(&self) -> Permit<'_> {
+        self.permits.acquire()
+    }
+
+    /// Runs `job` on a worker.
+    pub(crate) fn submit(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
+        self.workers.submit(job)
     }
 
     /// Sets `bytes` aside for a guest, before it is made.

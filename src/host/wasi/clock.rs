@@ -13,7 +13,7 @@ const STEP_NS: u64 = 1_000_000;
 
 /// A clock of preview 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ClockId {
+pub(in crate::host) enum ClockId {
     /// Since 1970.
     Realtime,
     /// Since the guest was made; never back.
@@ -38,7 +38,7 @@ impl TryFrom<u32> for ClockId {
 
 /// The guest's clocks.
 #[derive(Debug)]
-pub(super) enum Clock {
+pub(in crate::host) enum Clock {
     /// The host's.
     Real {
         /// When the guest was made.
@@ -54,7 +54,7 @@ pub(super) enum Clock {
 }
 
 impl Clock {
-    pub(super) fn new(clocks: Clocks) -> Self {
+    pub(in crate::host) fn new(clocks: Clocks) -> Self {
         match clocks {
             Clocks::Real => Self::Real { began: Instant::now() },
             Clocks::Virtual { start_ns } => Self::Virtual { start_ns, elapsed_ns: 0 },
@@ -62,7 +62,7 @@ impl Clock {
     }
 
     /// Reads a clock, which moves a virtual one.
-    pub(super) fn read(&mut self, id: ClockId) -> u64 {
+    pub(in crate::host) fn read(&mut self, id: ClockId) -> u64 {
         if let Self::Virtual { elapsed_ns, .. } = self {
             *elapsed_ns = elapsed_ns.saturating_add(STEP_NS);
         }
@@ -70,7 +70,7 @@ impl Clock {
     }
 
     /// What a clock shows. Monotonic clocks are never 0, which some runtimes take for "no clock".
-    pub(super) fn now(&self, id: ClockId) -> u64 {
+    pub(in crate::host) fn now(&self, id: ClockId) -> u64 {
         match (self, id) {
             (Self::Real { .. }, ClockId::Realtime) => {
                 // A host clock before 1970 is shown as 1970.
@@ -92,7 +92,7 @@ impl Clock {
         }
     }
 
-    pub(super) fn is_virtual(&self) -> bool {
+    pub(in crate::host) fn is_virtual(&self) -> bool {
         matches!(self, Self::Virtual { .. })
     }
 }

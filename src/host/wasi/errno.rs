@@ -11,7 +11,7 @@ macro_rules! errnos {
         /// An error number of preview 1. Only those that can really be returned.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u16)]
-        pub(super) enum Errno {
+        pub(in crate::host) enum Errno {
             $($name = $code,)*
         }
 

@@ -25,7 +25,7 @@
 mod abi;
 mod async_stream;
 mod calls;
-mod clock;
+pub(in crate::host) mod clock;
 mod config;
 mod descriptors;
 mod environment;
@@ -38,7 +38,7 @@ mod open;
 mod path;
 mod poll;
 mod quota;
-mod random;
+pub(in crate::host) mod random;
 mod readdir;
 mod sock;
 mod state;

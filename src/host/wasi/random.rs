@@ -11,13 +11,13 @@ use super::io::{CHUNK, slice_mut};
 use super::state::WasiState;
 
 /// Where random bytes come from.
-pub(super) enum Source {
+pub(in crate::host) enum Source {
     System,
     Seeded(Box<ChaCha12Rng>),
 }
 
 impl Source {
-    pub(super) fn new(random: Random) -> Self {
+    pub(in crate::host) fn new(random: Random) -> Self {
         match random {
             Random::Real => Self::System,
             Random::Seeded(seed) => {
@@ -29,16 +29,20 @@ impl Source {
         }
     }
 
-    fn fill(&mut self, mut bytes: &mut [u8]) -> Done {
+    pub(in crate::host) fn is_system(&self) -> bool {
+        matches!(self, Self::System)
+    }
+
+    pub(in crate::host) fn fill(&mut self, mut bytes: &mut [u8]) -> Result<(), rustix::io::Errno> {
         match self {
             Self::Seeded(rng) => rng.fill_bytes(bytes),
             Self::System => {
                 while !bytes.is_empty() {
                     match getrandom(&mut *bytes, GetRandomFlags::empty()) {
-                        Ok(0) => return Err(Errno::Io.into()),
+                        Ok(0) => return Err(rustix::io::Errno::IO),
                         Ok(n) => bytes = bytes.get_mut(n..).unwrap_or_default(),
                         Err(rustix::io::Errno::INTR) => {}
-                        Err(error) => return Err(error.into()),
+                        Err(error) => return Err(error),
                     }
                 }
             }
@@ -54,7 +58,7 @@ pub(super) fn random_get(caller: &mut Caller<'_>, ptr: u32, len: u32) -> Done {
         let chunk = (len - done).min(CHUNK);
         caller.charge_bytes(chunk.into())?;
         let (state, memory) = WasiState::and_memory(caller)?;
-        state.random.fill(slice_mut(memory, ptr as usize + done as usize, chunk as usize)?)?;
+        state.random.fill(slice_mut(memory, ptr as usize + done as usize, chunk as usize)?).map_err(Errno::from)?;
         done += chunk;
     }
     Ok(())

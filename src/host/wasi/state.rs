@@ -129,7 +129,7 @@ impl WasiState {
             let now = self.clock.now(ClockId::Realtime);
             self.volumes.iter().for_each(|(_, volume)| volume.made_at(now));
         }
-        if matches!(self.random, Source::System) {
+        if self.random.is_system() {
             self.random = Source::new(Random::Seeded(seed));
         }
     }

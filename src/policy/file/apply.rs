@@ -6,6 +6,7 @@ use super::{
     Count, DeterminismPart, FeaturesPart, FuelAmount, FuelModeName, GrantsPart, LimitName, LimitsPart, PolicyFile,
     ProposalName, Size, SmallCount, StackUnits, Time,
 };
+use crate::host::agent::{self, Capability};
 use crate::host::wasi;
 use crate::policy::{Determinism, Grants, Limits, SecurityPolicy};
 
@@ -133,26 +134,32 @@ impl GrantsPart {
         if self.wasi.unwrap_or(had_wasi) {
             grants = grants.module(wasi::MODULE);
         }
-        match &self.imports {
-            Some(imports) => {
-                for (module, names) in imports {
-                    grants = names.iter().fold(grants, |grants, name| grants.import(module, name));
-                }
-                grants
-            }
-            None => base.imports().fold(grants, |grants, (module, name)| grants.import(module, name)),
+        // A list takes the place of what was granted below: `imports` of all names, `capabilities` of agents' only.
+        let kept = |module: &str| {
+            self.imports.is_none() && (self.capabilities.is_none() || module != agent::MODULE)
+        };
+        grants = base.imports().filter(|(m, _)| kept(m)).fold(grants, |grants, (m, name)| grants.import(m, name));
+        for (module, names) in self.imports.iter().flatten() {
+            grants = names.iter().fold(grants, |grants, name| grants.import(module, name));
         }
+        self.capabilities.iter().flatten().fold(grants, |grants, capability| grants.capability(*capability))
     }
 
     fn describe(grants: &Grants) -> Self {
         let mut imports: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (module, name) in grants.imports() {
+        // Those whose functions are all there; what is left stands among the imports.
+        let single = |name: &str| grants.imports().any(|(m, n)| m == agent::MODULE && n == name);
+        let whole = |c: &&Capability| c.functions().iter().all(|name| single(name));
+        let capabilities: Vec<Capability> = Capability::ALL.iter().filter(whole).copied().collect();
+        let told = |m: &str, n: &str| m == agent::MODULE && capabilities.iter().any(|c| c.functions().contains(&n));
+        for (module, name) in grants.imports().filter(|(module, name)| !told(module, name)) {
             imports.entry(module.to_owned()).or_default().push(name.to_owned());
         }
         Self {
             wasi: Some(grants.modules().any(|m| m == wasi::MODULE)),
             modules: Some(grants.modules().filter(|m| *m != wasi::MODULE).map(str::to_owned).collect()),
             imports: Some(imports),
+            capabilities: (!capabilities.is_empty()).then_some(capabilities),
         }
     }
 }

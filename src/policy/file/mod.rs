@@ -24,6 +24,7 @@ pub use problem::{PolicyFileError, Problem, Problems};
 pub use read::{Format, MAX_FILE_BYTES, parse, parse_key, read_beside, read_text};
 
 use super::{Level, UnknownImports};
+use crate::host::agent::Capability;
 use crate::host::wasi::{Access, MemoryDir, Preopen, Source};
 
 /// A policy as it is written in a file.
@@ -132,6 +133,9 @@ pub struct GrantsPart {
     /// Whether WASI preview 1 may be imported. What it reaches is decided under `wasi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wasi: Option<bool>,
+    /// What agents may do: any of "io", "log", "time", "random", "kv", "messages", "timers", "tools".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Vec<Capability>>,
     /// Import modules of which everything that the host has may be imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modules: Option<Vec<String>>,

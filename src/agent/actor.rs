@@ -1,0 +1,427 @@
+//! [`Actor`]: one deployed agent. Here is what others do to it: give it messages, answer it, wake it, end it.
+//! What it does itself when its turn comes is in `run`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Instant, SystemTime};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::body::{Body, Hooks};
+use super::budget::Bucket;
+use super::config::{AgentConfig, FuelRate, WhenFull};
+use super::dead::{DeadLetters, DeadReason};
+use super::desk::{Desk, Failure, Job, Leftovers, Turn};
+use super::error::{SendError, StartError, StopError};
+use super::id::Identity;
+use super::logs::LogRing;
+use super::lifecycle::{IllegalMove, Move, State, next};
+use super::mailbox::Put;
+use super::message::{Envelope, Kind, NotAnswered};
+use super::router::Directory;
+use super::runtime::Drained;
+use super::stores::Stores;
+use super::scheduler::Scheduler;
+use super::timers::{Alarm, Timers};
+use super::usage::{AgentInfo, Counters, add};
+use crate::audit::{AuditSink, Event, EventKind, Subject};
+use crate::sandbox::{Module, Sandbox};
+
+/// What all agents of a runtime share.
+pub(crate) struct Common {
+    pub(super) scheduler: Arc<Scheduler>,
+    pub(super) timers: Arc<Timers>,
+    pub(super) dead: DeadLetters,
+    pub(super) directory: Directory,
+    pub(super) audit: Arc<dyn AuditSink>,
+    pub(super) stores: Stores,
+}
+
+/// Whether an agent is to have another turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    Again,
+    Done,
+}
+
+/// One deployed agent.
+pub(crate) struct Actor {
+    pub(super) identity: Arc<Identity>,
+    pub(super) common: Arc<Common>,
+    pub(super) config: AgentConfig,
+    pub(super) sandbox: Sandbox,
+    pub(super) module: Module,
+    pub(super) hooks: Hooks,
+    pub(super) deployed: SystemTime,
+    pub(super) desk: Mutex<Desk>,
+    /// Its instance, while it does not run.
+    pub(super) body: Mutex<Option<Body>>,
+    pub(super) counters: Counters,
+    pub(super) log: Arc<LogRing>,
+    /// It has broken too many rules.
+    pub(super) condemned: AtomicBool,
+}
+
+/// What became of a message that was offered.
+pub(super) enum Offered {
+    Taken,
+    /// There may be room later: its sender may wait.
+    Full(Envelope),
+    Refused(Envelope, SendError),
+}
+
+impl Actor {
+    pub(super) fn new(
+        identity: Identity,
+        common: Arc<Common>,
+        config: AgentConfig,
+        sandbox: Sandbox,
+        module: Module,
+        hooks: Hooks,
+    ) -> Arc<Self> {
+        let desk = Mutex::new(Desk::new(&config, hooks.handle_message.is_some()));
+        Arc::new(Self {
+            identity: Arc::new(identity),
+            common,
+            config,
+            sandbox,
+            module,
+            hooks,
+            deployed: SystemTime::now(),
+            desk,
+            body: Mutex::new(None),
+            counters: Counters::default(),
+            log: Arc::default(),
+            condemned: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn note(&self, kind: EventKind, detail: impl AsRef<str>) {
+        let subject = Subject::agent(self.identity.name.as_str(), self.identity.id.uuid());
+        self.common.audit.record(Event::new(subject, kind, detail));
+    }
+
+    /// Puts it in the queue, if `poked` says so. No desk may be locked.
+    pub(super) fn ready(self: &Arc<Self>, poked: bool) {
+        if poked {
+            self.common.scheduler.ready(self.clone());
+        }
+    }
+
+    pub(super) fn bury(&self, letters: impl IntoIterator<Item = Envelope>, reason: DeadReason) {
+        for letter in letters {
+            self.common.dead.add(letter, &self.identity, reason);
+        }
+    }
+
+    /// Offers it a message. With a waker, which is woken when there may be room, its sender can wait if the
+    /// mailbox is full and lets senders wait.
+    pub(super) fn offer(self: &Arc<Self>, envelope: Envelope, waker: Option<&Waker>) -> Offered {
+        let len = envelope.body.len() as u64;
+        let mut desk = self.desk.lock();
+        if desk.state != State::Running {
+            let state = desk.state;
+            drop(desk);
+            let name = self.identity.name.clone();
+            return Offered::Refused(envelope, SendError::NotRunning { name, state });
+        }
+        let cap = desk.limits.message;
+        if len > cap.get() {
+            drop(desk);
+            return Offered::Refused(envelope, SendError::TooLarge { len, cap });
+        }
+        match desk.mailbox.put(&self.config.mailbox, envelope) {
+            Put::In(dropped) => {
+                let reader = desk.reader.take();
+                let poked = desk.poke();
+                drop(desk);
+                if let Some(reader) = reader {
+                    reader.wake();
+                }
+                self.ready(poked);
+                self.bury(dropped, DeadReason::Dropped);
+                Offered::Taken
+            }
+            Put::Full(envelope) => {
+                let never = self.config.mailbox.messages == 0 || len > self.config.mailbox.bytes.get();
+                if let (WhenFull::Block(_), Some(waker), false) = (self.config.mailbox.when_full, waker, never) {
+                    if !desk.room.iter().any(|known| known.will_wake(waker)) {
+                        desk.room.push(waker.clone());
+                    }
+                    drop(desk);
+                    return Offered::Full(envelope);
+                }
+                drop(desk);
+                Offered::Refused(envelope, SendError::Full(self.identity.name.clone().into()))
+            }
+        }
+    }
+
+    /// A message of its own was accepted.
+    pub(super) fn sent(&self, receivers: u64, bytes: u64) {
+        add(&self.counters.messages_out, receivers);
+        add(&self.counters.bytes_out, receivers.saturating_mul(bytes));
+    }
+
+    /// The reply to one of its requests.
+    pub(super) fn answered(
+        self: &Arc<Self>,
+        from: &Arc<Identity>,
+        correlation: u64,
+        body: Arc<[u8]>,
+    ) -> Result<(), NotAnswered> {
+        let too_large = |cap| if body.len() as u64 > cap { Err(NotAnswered::TooLarge) } else { Ok(()) };
+        let mut reply = Envelope::new(Some(from.clone()), body.clone());
+        reply.correlation = Some(correlation);
+        reply.kind = Kind::Reply;
+        self.settle(correlation, reply, |desk| too_large(desk.limits.message.get()))
+    }
+
+    /// No reply will come to the request of this number, if one still waits.
+    pub(super) fn no_reply(self: &Arc<Self>, correlation: u64) {
+        let mut notice = Envelope::new(None, Arc::default());
+        notice.correlation = Some(correlation);
+        notice.kind = Kind::NoReply;
+        // It may have had its answer in the meantime.
+        let _ = self.settle(correlation, notice, |_| Ok(()));
+    }
+
+    /// Ends the request of this number with `envelope`, or if that is not possible, with the notice that no reply
+    /// will come.
+    fn settle(
+        self: &Arc<Self>,
+        correlation: u64,
+        envelope: Envelope,
+        check: impl FnOnce(&Desk) -> Result<(), NotAnswered>,
+    ) -> Result<(), NotAnswered> {
+        let mut desk = self.desk.lock();
+        let alarm = desk.waiting.remove(&correlation).ok_or(NotAnswered::Gone)?;
+        self.common.timers.cancel(alarm);
+        if !matches!(desk.state, State::Running | State::Draining) {
+            return Err(NotAnswered::Gone);
+        }
+        let mut done = check(&desk);
+        let mut rest = Some(envelope);
+        if done.is_ok()
+            && let Some(envelope) = rest.take()
+            && let Put::Full(back) = desk.mailbox.put(&self.config.mailbox, envelope)
+        {
+            done = Err(NotAnswered::Full);
+            rest = Some(back);
+        }
+        if done.is_err() {
+            let mut notice = Envelope::new(None, Arc::default());
+            notice.correlation = Some(correlation);
+            notice.kind = Kind::NoReply;
+            // A notice has no bytes and always fits.
+            let _ = desk.mailbox.put(&self.config.mailbox, notice);
+        }
+        let reader = desk.reader.take();
+        let poked = desk.poke();
+        drop(desk);
+        drop(rest);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        self.ready(poked);
+        done
+    }
+
+    /// One of its timers is due.
+    pub(super) fn timer(self: &Arc<Self>, number: u64, token: i64) {
+        let mut desk = self.desk.lock();
+        if !desk.timers.contains_key(&number) {
+            return;
+        }
+        if desk.state != State::Running {
+            desk.timers.remove(&number);
+            return;
+        }
+        desk.jobs.push_back(Job::Timer(number, token));
+        let poked = desk.poke();
+        drop(desk);
+        self.ready(poked);
+    }
+
+    /// Gives it another rate of fuel; what it owes it still owes.
+    pub(super) fn set_fuel_rate(self: &Arc<Self>, rate: Option<FuelRate>) {
+        let now = Instant::now();
+        let mut desk = self.desk.lock();
+        match (&mut desk.bucket, rate) {
+            (Some(bucket), Some(rate)) => bucket.set_rate(rate, now),
+            (bucket, rate) => *bucket = rate.map(|rate| Bucket::new(rate, now)),
+        }
+        drop(desk);
+        // It may be able to pay sooner.
+        self.paid();
+    }
+
+    /// Its debt is paid.
+    pub(super) fn paid(self: &Arc<Self>) {
+        let mut desk = self.desk.lock();
+        if desk.turn != Turn::InDebt {
+            return;
+        }
+        desk.turn = Turn::Idle;
+        let poked = desk.poke();
+        drop(desk);
+        self.ready(poked);
+    }
+
+    /// Starts it; whoever listens to `answer` learns how `init` ended.
+    pub(super) fn start(self: &Arc<Self>, answer: oneshot::Sender<Result<(), StartError>>) -> Result<(), IllegalMove> {
+        let mut desk = self.desk.lock();
+        desk.state = next(desk.state, Move::Start)?;
+        desk.life += 1;
+        desk.restarts = 0;
+        desk.cancel = cofferdam_engine::CancelHandle::new();
+        self.condemned.store(false, Ordering::Relaxed);
+        desk.jobs.push_front(Job::Begin(Some(answer)));
+        let poked = desk.poke();
+        drop(desk);
+        self.ready(poked);
+        Ok(())
+    }
+
+    /// Asks for a job to be done.
+    pub(super) fn ask(self: &Arc<Self>, job: Job) -> Result<(), (Job, Refusal)> {
+        let mut desk = self.desk.lock();
+        if desk.state != State::Running {
+            let state = desk.state;
+            drop(desk);
+            return Err((job, Refusal::NotRunning(state)));
+        }
+        if desk.jobs.len() >= self.config.calls {
+            drop(desk);
+            return Err((job, Refusal::Busy));
+        }
+        desk.jobs.push_back(job);
+        let poked = desk.poke();
+        drop(desk);
+        self.ready(poked);
+        Ok(())
+    }
+
+    /// Lets it drain; whoever listens to `answer` learns what was dropped.
+    pub(super) fn drain(
+        self: &Arc<Self>,
+        answer: oneshot::Sender<Result<Drained, StopError>>,
+    ) -> Result<(), IllegalMove> {
+        let mut desk = self.desk.lock();
+        desk.state = next(desk.state, Move::Drain)?;
+        if desk.state == State::Stopped {
+            drop(desk);
+            self.note(EventKind::Stopped, "");
+            let _ = answer.send(Ok(Drained::default()));
+            return Ok(());
+        }
+        let until = Instant::now() + self.config.drain;
+        let alarm = self.common.timers.at(until, Alarm::Drained(Arc::downgrade(self), desk.life));
+        let mut draining = super::desk::Draining { alarm: Some(alarm), ..Default::default() };
+        draining.answers.push(answer);
+        desk.draining = Some(draining);
+        // A guest that waits for a message learns that none will come.
+        let reader = desk.reader.take();
+        let room = std::mem::take(&mut desk.room);
+        let poked = desk.poke();
+        drop(desk);
+        reader.into_iter().chain(room).for_each(Waker::wake);
+        self.ready(poked);
+        Ok(())
+    }
+
+    /// It has been draining for as long as it may.
+    pub(super) fn drain_is_over(self: &Arc<Self>, life: u64) {
+        let mut desk = self.desk.lock();
+        if desk.life != life {
+            return;
+        }
+        let Some(draining) = &mut desk.draining else { return };
+        draining.over = true;
+        let cancel = desk.cancel.clone();
+        if desk.turn == Turn::InDebt {
+            desk.turn = Turn::Idle;
+        }
+        let poked = desk.poke();
+        drop(desk);
+        cancel.cancel();
+        self.ready(poked);
+    }
+
+    /// Forgets it at once. Whoever listens to what is given learns when its instance is gone; `None` if it is
+    /// gone already.
+    pub(super) fn remove(self: &Arc<Self>) -> Option<oneshot::Receiver<()>> {
+        let mut desk = self.desk.lock();
+        let Ok(state) = next(desk.state, Move::Remove) else { return None };
+        let left = desk.end(state, &self.common.timers);
+        let cancel = desk.cancel.clone();
+        let runs = desk.turn == Turn::Taken;
+        let waits = runs.then(|| {
+            let (send, receive) = oneshot::channel();
+            desk.gone.push(send);
+            receive
+        });
+        drop(desk);
+        cancel.cancel();
+        if !runs {
+            let body = self.body.lock().take();
+            drop(body);
+            self.counters.holds(0);
+        }
+        self.over(left, DeadReason::Removed, &Err(StopError::Removed));
+        self.note(EventKind::Removed, "");
+        waits
+    }
+
+    /// Buries what was left.
+    pub(super) fn over(&self, mut left: Leftovers, reason: DeadReason, drained: &Result<Drained, StopError>) {
+        self.bury(std::mem::take(&mut left.mail), reason);
+        left.tell(drained);
+    }
+
+    /// Counts a violation of its own; with too many it ends at once.
+    pub(crate) fn violation(&self, count: u64) {
+        if count == 0 {
+            return;
+        }
+        add(&self.counters.violations, count);
+        let Some(most) = self.config.max_violations else { return };
+        if super::usage::get(&self.counters.violations) > most && !self.condemned.swap(true, Ordering::Relaxed) {
+            self.note(EventKind::Violation, format!("more than {most} violations"));
+            let cancel = self.desk.lock().cancel.clone();
+            cancel.cancel();
+        }
+    }
+
+    pub(super) fn is_condemned(&self) -> bool {
+        self.condemned.load(Ordering::Relaxed)
+    }
+
+    /// Notes why it failed.
+    pub(super) fn failure(desk: &mut Desk, why: String) {
+        let times = desk.failure.as_ref().map_or(0, |failure| failure.times) + 1;
+        desk.failure = Some(Failure { why, when: SystemTime::now(), times });
+    }
+
+    pub(super) fn info(&self) -> AgentInfo {
+        let desk = self.desk.lock();
+        AgentInfo {
+            id: self.identity.id,
+            name: self.identity.name.clone(),
+            state: desk.state,
+            failure: desk.failure.clone(),
+            engine: self.sandbox.engine().descriptor().id,
+            queued: desk.mailbox.len(),
+            usage: self.counters.usage(),
+            deployed: self.deployed,
+        }
+    }
+}
+
+/// Why a job was not taken.
+pub(super) enum Refusal {
+    NotRunning(State),
+    Busy,
+}

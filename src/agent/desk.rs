@@ -1,0 +1,223 @@
+//! [`Desk`]: what others may change of an agent while it runs: its state, its mailbox, what it is asked to do.
+//! It is locked for moments only, never while a guest runs.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Instant, SystemTime};
+
+use cofferdam_engine::CancelHandle;
+use tokio::sync::oneshot;
+
+use super::budget::Bucket;
+use super::config::AgentConfig;
+use super::error::{ExecuteError, StartError, StopError};
+use super::lifecycle::State;
+use super::mailbox::Mailbox;
+use super::message::Envelope;
+use super::runtime::Drained;
+use super::timers::{AlarmId, Timers};
+use crate::policy::Limits;
+use crate::sandbox::Receipt;
+
+/// What a call gave, and what it cost if it was begun.
+pub(super) type Executed = (Result<Vec<u8>, ExecuteError>, Option<Receipt>);
+
+/// What an agent is asked to do, beside messages.
+pub(super) enum Job {
+    /// Make an instance and run `init`. Somebody may wait for it.
+    Begin(Option<oneshot::Sender<Result<(), StartError>>>),
+    /// Call an export with bytes.
+    Execute { export: String, input: Arc<[u8]>, answer: oneshot::Sender<Executed> },
+    /// Call `on_timer`; the number is the timer's.
+    Timer(u64, i64),
+}
+
+/// Where the agent stands with the scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// In no queue; it does not run.
+    Idle,
+    /// In a queue, or it runs.
+    Taken,
+    /// It has work, and a debt that must be paid first.
+    InDebt,
+}
+
+/// Why it failed, when, and how often.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Failure {
+    /// Why, the last time.
+    pub why: String,
+    /// When, the last time, by the host's clock.
+    pub when: SystemTime,
+    /// How many times since it was deployed.
+    pub times: u64,
+}
+
+/// An agent on its way to its end.
+#[derive(Default)]
+pub(super) struct Draining {
+    pub handled: u64,
+    /// No time is left.
+    pub over: bool,
+    pub alarm: Option<AlarmId>,
+    pub answers: Vec<oneshot::Sender<Result<Drained, StopError>>>,
+}
+
+pub(super) struct Desk {
+    pub state: State,
+    pub turn: Turn,
+    pub mailbox: Mailbox,
+    pub jobs: VecDeque<Job>,
+    /// Whether a message comes before the next job.
+    pub mail_first: bool,
+    /// Whether its module can be called with a message. If not, it takes them itself.
+    pub is_called: bool,
+    /// Requests that wait for a reply.
+    pub waiting: HashMap<u64, AlarmId>,
+    pub requests: u64,
+    /// Timers that are pending or due.
+    pub timers: HashMap<u64, AlarmId>,
+    pub timers_set: u64,
+    pub bucket: Option<Bucket>,
+    /// Waits in `receive_message`.
+    pub reader: Option<Waker>,
+    /// Wait for room in the mailbox.
+    pub room: Vec<Waker>,
+    pub limits: Limits,
+    /// The guest has not been told of these limits yet.
+    pub limits_changed: bool,
+    /// Ends the call that is under way.
+    pub cancel: CancelHandle,
+    /// Counts starts and restarts.
+    pub life: u64,
+    pub restarts: u32,
+    pub failure: Option<Failure>,
+    pub draining: Option<Draining>,
+    /// Wait until its instance is gone.
+    pub gone: Vec<oneshot::Sender<()>>,
+}
+
+/// What is left of an agent's work when it ends: to be dropped with no desk locked.
+#[derive(Default)]
+pub(super) struct Leftovers {
+    pub mail: Vec<Envelope>,
+    jobs: VecDeque<Job>,
+    wakers: Vec<Waker>,
+    answers: Vec<oneshot::Sender<Result<Drained, StopError>>>,
+}
+
+impl Desk {
+    pub fn new(config: &AgentConfig, is_called: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            state: State::Loaded,
+            turn: Turn::Idle,
+            mailbox: Mailbox::default(),
+            jobs: VecDeque::new(),
+            mail_first: false,
+            is_called,
+            waiting: HashMap::new(),
+            requests: 0,
+            timers: HashMap::new(),
+            timers_set: 0,
+            bucket: config.fuel_rate.map(|rate| Bucket::new(rate, now)),
+            reader: None,
+            room: Vec::new(),
+            limits: config.policy.limits.clone(),
+            limits_changed: false,
+            cancel: CancelHandle::new(),
+            life: 0,
+            restarts: 0,
+            failure: None,
+            draining: None,
+            gone: Vec::new(),
+        }
+    }
+
+    /// Whether it may run and has something to do.
+    pub fn has_work(&self) -> bool {
+        match self.state {
+            State::Running => !self.jobs.is_empty() || (self.is_called && !self.mailbox.is_empty()),
+            // There is at least its end.
+            State::Draining => true,
+            State::Unloaded | State::Loaded | State::Stopped | State::Failed => false,
+        }
+    }
+
+    /// Whether it is to be put in the scheduler's queue; if so, it counts as being there.
+    #[must_use]
+    pub fn poke(&mut self) -> bool {
+        let wanted = self.turn == Turn::Idle && self.has_work();
+        if wanted {
+            self.turn = Turn::Taken;
+        }
+        wanted
+    }
+
+    /// The next message, without those that came too late.
+    pub fn take_mail(&mut self, late: &mut Vec<Envelope>) -> Option<Envelope> {
+        let taken = self.mailbox.take(Instant::now, late);
+        if let (Some(_), Some(draining)) = (&taken, &mut self.draining) {
+            draining.handled += 1;
+        }
+        for waker in self.room.drain(..) {
+            waker.wake();
+        }
+        self.mailbox.shrink();
+        taken
+    }
+
+    /// Takes the alarms of an instance that is no more back.
+    pub fn forget_alarms(&mut self, timers: &Timers) {
+        for (_, alarm) in self.waiting.drain().chain(self.timers.drain()) {
+            timers.cancel(alarm);
+        }
+        self.jobs.retain(|job| !matches!(job, Job::Timer(..)));
+    }
+
+    /// Ends it in `state`: everything that waits goes.
+    pub fn end(&mut self, state: State, timers: &Timers) -> Leftovers {
+        self.state = state;
+        self.forget_alarms(timers);
+        let mut left = Leftovers {
+            mail: self.mailbox.clear(),
+            jobs: std::mem::take(&mut self.jobs),
+            wakers: std::mem::take(&mut self.room),
+            answers: Vec::new(),
+        };
+        left.wakers.extend(self.reader.take());
+        self.mailbox.shrink();
+        if let Some(draining) = self.draining.take() {
+            if let Some(alarm) = draining.alarm {
+                timers.cancel(alarm);
+            }
+            left.answers = draining.answers;
+        }
+        left
+    }
+}
+
+impl Leftovers {
+    /// Tells everybody who waited. `drained` is for those who stopped it.
+    pub fn tell(self, drained: &Result<Drained, StopError>) {
+        for job in self.jobs {
+            match job {
+                Job::Begin(answer) => {
+                    if let Some(answer) = answer {
+                        let _ = answer.send(Err(StartError::Ended));
+                    }
+                }
+                Job::Execute { answer, .. } => {
+                    let _ = answer.send((Err(ExecuteError::Ended), None));
+                }
+                Job::Timer(..) => {}
+            }
+        }
+        self.wakers.into_iter().for_each(Waker::wake);
+        for answer in self.answers {
+            let _ = answer.send(drained.clone());
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! [`Timers`]: one thread that wakes whoever asked for it, for all agents of a runtime.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::actor::Actor;
+use super::error::RequestError;
+use super::message::HostRequest;
+use super::scheduler::Scheduler;
+
+/// What is to happen.
+pub(super) enum Alarm {
+    /// `on_timer(token)`, for the timer of this number.
+    Timer(Weak<Actor>, u64, i64),
+    /// A request of an agent has waited long enough.
+    Request(Weak<Actor>, u64),
+    /// A request of the host has waited long enough.
+    HostRequest(Arc<HostRequest>),
+    /// An agent's debt is paid.
+    Paid(Weak<Actor>),
+    /// An agent has been draining long enough, in its life of this number.
+    Drained(Weak<Actor>, u64),
+    /// Somebody who waits is to look again.
+    Wake(Waker),
+    /// There was no worker; there may be one now.
+    Launch(Weak<Scheduler>),
+}
+
+impl Alarm {
+    fn ring(self) {
+        match self {
+            Self::Timer(actor, number, token) => with(&actor, |actor| actor.timer(number, token)),
+            Self::Request(actor, correlation) => with(&actor, |actor| actor.no_reply(correlation)),
+            Self::HostRequest(request) => {
+                request.answer(Err(RequestError::TimedOut));
+            }
+            Self::Paid(actor) => with(&actor, Actor::paid),
+            Self::Drained(actor, life) => with(&actor, |actor| actor.drain_is_over(life)),
+            Self::Wake(waker) => waker.wake(),
+            Self::Launch(scheduler) => {
+                if let Some(scheduler) = scheduler.upgrade() {
+                    scheduler.launch_again();
+                }
+            }
+        }
+    }
+}
+
+fn with(actor: &Weak<Actor>, act: impl FnOnce(&Arc<Actor>)) {
+    if let Some(actor) = actor.upgrade() {
+        act(&actor);
+    }
+}
+
+/// Names an alarm, so that it can be taken back.
+pub(super) type AlarmId = (Instant, u64);
+
+/// A thread that wakes whoever asked for it. It is started with the first alarm and ends with the runtime.
+#[derive(Default)]
+pub(super) struct Timers(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    alarms: Mutex<Alarms>,
+    earlier: Condvar,
+}
+
+#[derive(Default)]
+struct Alarms {
+    due: BTreeMap<AlarmId, Alarm>,
+    next: u64,
+    running: bool,
+    /// When the thread looks next; `None` while it looks.
+    looks_at: Option<Instant>,
+    closed: bool,
+}
+
+/// The thread looks at least so often.
+const LONGEST: Duration = Duration::from_secs(60);
+
+impl Timers {
+    /// Rings `alarm` at `at` or soon after.
+    pub fn at(&self, at: Instant, alarm: Alarm) -> AlarmId {
+        let mut alarms = self.0.alarms.lock();
+        alarms.next += 1;
+        let id = (at, alarms.next);
+        if alarms.closed {
+            return id;
+        }
+        alarms.due.insert(id, alarm);
+        if !alarms.running {
+            let inner = self.0.clone();
+            let spawned = std::thread::Builder::new().name("cofferdam-timers".into()).spawn(move || inner.run());
+            // Without a thread, the next one who asks tries again.
+            alarms.running = spawned.is_ok();
+        } else if alarms.looks_at.is_some_and(|looks| at < looks) {
+            self.0.earlier.notify_one();
+        }
+        id
+    }
+
+    /// Takes an alarm back, if it has not rung.
+    pub fn cancel(&self, id: AlarmId) {
+        let alarm = self.0.alarms.lock().due.remove(&id);
+        drop(alarm);
+    }
+
+    /// Alarms that have not rung.
+    pub fn pending(&self) -> usize {
+        self.0.alarms.lock().due.len()
+    }
+}
+
+impl Inner {
+    fn run(&self) {
+        let mut alarms = self.alarms.lock();
+        while !alarms.closed {
+            let now = Instant::now();
+            match alarms.due.first_entry() {
+                Some(first) if first.key().0 <= now => {
+                    let alarm = first.remove();
+                    parking_lot::MutexGuard::unlocked(&mut alarms, || alarm.ring());
+                }
+                first => {
+                    let until = first.map_or(now + LONGEST, |first| first.key().0.min(now + LONGEST));
+                    alarms.looks_at = Some(until);
+                    self.earlier.wait_until(&mut alarms, until);
+                    alarms.looks_at = None;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Timers {
+    fn drop(&mut self) {
+        let mut alarms = self.0.alarms.lock();
+        alarms.closed = true;
+        let due = std::mem::take(&mut alarms.due);
+        drop(alarms);
+        self.0.earlier.notify_one();
+        drop(due);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+
+    struct Tell(Sender<u8>, u8);
+    impl std::task::Wake for Tell {
+        fn wake(self: Arc<Self>) {
+            self.0.send(self.1).expect("the test receives");
+        }
+    }
+
+    #[test]
+    fn alarms_ring_in_order_and_not_when_taken_back() {
+        let timers = Timers::default();
+        let (send, receive) = channel();
+        let now = Instant::now();
+        let set = |ms, n| timers.at(now + Duration::from_millis(ms), Alarm::Wake(Arc::new(Tell(send.clone(), n)).into()));
+        let never = set(40, 9);
+        set(60, 3);
+        set(20, 1);
+        set(30, 2);
+        timers.cancel(never);
+        assert_eq!(receive.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(timers.pending(), 0);
+    }
+}

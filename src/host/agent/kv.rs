@@ -1,0 +1,108 @@
+//! `kv_get`, `kv_set`, `kv_delete`, `kv_list`: the agent's part of the [`KvStore`](super::KvStore).
+
+use std::time::Duration;
+
+use cofferdam_engine::{Caller, HostError, HostFunc, HostPrice, Imports, Wake};
+
+use super::error::{AbiError, Done, status};
+use super::io::give;
+use super::store::{KvError, KvHandle, MAX_KEY};
+use super::{MODULE, price, state};
+
+/// A look into the database.
+const READ: HostPrice = price(1_500);
+/// A write of its own, in memory. Pages are copied, and later written: four fuel for a byte.
+const WRITE: HostPrice = HostPrice { base: 10_000, per_256_bytes: 1024 };
+/// For each key of a list, beside its bytes.
+const ENTRY: u64 = 100;
+
+/// Time between two looks whether another one has written.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
+
+pub(super) fn define(imports: &mut Imports) {
+    let mut add = |name, price, func: HostFunc| imports.host(MODULE, name, func.priced(price));
+    add("kv_get", READ, HostFunc::typed(|caller, (k, kl, p, cap)| status(kv_get(caller, (k, kl), p, cap))));
+    add("kv_set", WRITE, HostFunc::typed(|caller, (k, kl, p, len)| status(kv_set(caller, (k, kl), p, len))));
+    add("kv_delete", WRITE, HostFunc::typed(|caller, (k, kl)| status(kv_delete(caller, (k, kl)))));
+    add("kv_list", READ, HostFunc::typed(|caller, (k, kl, p, cap)| status(kv_list(caller, (k, kl), p, cap))));
+}
+
+/// The agent's storage and the key, with what reading the key costs.
+fn begin(caller: &mut Caller<'_>, key: (u32, u32), least: u32) -> Done<(KvHandle, Vec<u8>)> {
+    let Some(handle) = state(caller)?.kv.clone() else { return Err(AbiError::Denied.into()) };
+    let (ptr, len) = key;
+    if len < least {
+        return Err(AbiError::Invalid.into());
+    }
+    if len as usize > MAX_KEY {
+        return Err(AbiError::TooLarge.into());
+    }
+    caller.charge_bytes(len.into())?;
+    Ok((handle, caller.bytes(ptr, len)?.to_vec()))
+}
+
+fn kv_get(caller: &mut Caller<'_>, key: (u32, u32), ptr: u32, cap: u32) -> Done<i32> {
+    caller.bytes(key.0, key.1)?;
+    caller.bytes(ptr, cap)?;
+    let (handle, key) = begin(caller, key, 1)?;
+    let value = handle.get(&key).map_err(AbiError::from)?.ok_or(AbiError::NotFound)?;
+    give(caller, ptr, cap, value)
+}
+
+fn kv_set(caller: &mut Caller<'_>, key: (u32, u32), ptr: u32, len: u32) -> Done<i32> {
+    caller.bytes(key.0, key.1)?;
+    caller.bytes(ptr, len)?;
+    let (handle, key) = begin(caller, key, 1)?;
+    state(caller)?.within_cap(len)?;
+    caller.charge_bytes(len.into())?;
+    let value = caller.bytes(ptr, len)?;
+    let done = match handle.try_set(&key, value) {
+        Some(done) => done,
+        None => {
+            let value = value.to_vec();
+            caller.wait(Wake::Every(LOOK_AGAIN), || handle.try_set(&key, &value))?
+        }
+    };
+    done.map_err(AbiError::from)?;
+    Ok(0)
+}
+
+fn kv_delete(caller: &mut Caller<'_>, key: (u32, u32)) -> Done<i32> {
+    caller.bytes(key.0, key.1)?;
+    let (handle, key) = begin(caller, key, 1)?;
+    let done = match handle.try_delete(&key) {
+        Some(done) => done,
+        None => caller.wait(Wake::Every(LOOK_AGAIN), || handle.try_delete(&key))?,
+    };
+    if done.map_err(AbiError::from)? { Ok(0) } else { Err(AbiError::NotFound.into()) }
+}
+
+fn kv_list(caller: &mut Caller<'_>, prefix: (u32, u32), ptr: u32, cap: u32) -> Done<i32> {
+    /// Why a list ends early.
+    enum Ended {
+        Storage(KvError),
+        Guest(HostError),
+    }
+    impl From<KvError> for Ended {
+        fn from(error: KvError) -> Self {
+            Self::Storage(error)
+        }
+    }
+
+    caller.bytes(prefix.0, prefix.1)?;
+    caller.bytes(ptr, cap)?;
+    let (handle, prefix) = begin(caller, prefix, 0)?;
+    let mut list = Vec::new();
+    let listed = handle.list(&prefix, |key, _| {
+        // Its bytes are paid for when they are given.
+        caller.charge(ENTRY).map_err(Ended::Guest)?;
+        list.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        list.extend_from_slice(key);
+        Ok(())
+    });
+    match listed {
+        Ok(()) => give(caller, ptr, cap, list),
+        Err(Ended::Storage(error)) => Err(AbiError::from(error).into()),
+        Err(Ended::Guest(error)) => Err(error.into()),
+    }
+}

@@ -1,0 +1,179 @@
+//! [`AgentState`]: what the host keeps for one agent, and how a host function gets at it.
+
+use std::sync::Arc;
+
+use super::error::AbiError;
+use super::io::Io;
+use super::log::Log;
+use super::store::KvHandle;
+use super::tool::ToolAccess;
+use super::{LogLevel, LogSink, Messages};
+use crate::host::wasi::clock::Clock;
+use crate::host::wasi::random::Source;
+use crate::host::wasi::{Clocks, Random};
+use crate::policy::{Determinism, Limits, MemoryBytes};
+
+/// What the host keeps for one agent: given to its guest in [`GuestState::agent`](crate::GuestState::agent), found
+/// there by every function of [`MODULE`](super::MODULE). By default there is no log, no storage and there are no tools; the
+/// clock and randomness are the host's, or repeatable where the policy is deterministic.
+pub struct AgentState {
+    /// Bytes into the export that runs and out of it.
+    pub io: Io,
+    /// Messages and timers; a guest that no runtime keeps has none.
+    pub(crate) messages: Messages,
+    pub(super) name: Arc<str>,
+    pub(super) log: Log,
+    pub(super) clock: Clock,
+    pub(super) random: Source,
+    pub(super) kv: Option<KvHandle>,
+    pub(super) tools: Option<ToolAccess>,
+    /// How many tools and agents wait for this call, one behind the other.
+    pub(super) depth: u32,
+}
+
+impl AgentState {
+    /// An agent called `name` that has nothing yet.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            io: Io { output_cap: Limits::agent().message.get(), ..Io::default() },
+            messages: Messages::default(),
+            name: name.into(),
+            log: Log::default(),
+            clock: Clock::new(Clocks::Real),
+            random: Source::new(Random::Real),
+            kv: None,
+            tools: None,
+            depth: 0,
+        }
+    }
+
+    /// The same with its log lines up to `level` going to `sink`.
+    #[must_use]
+    pub fn log_to(mut self, sink: Arc<dyn LogSink>, level: LogLevel) -> Self {
+        self.log.sink = Some(sink);
+        self.log.level = level;
+        self
+    }
+
+    /// The same with at most `bytes` of log in one call into the guest; 64 KiB if this is not said.
+    #[must_use]
+    pub fn log_bytes(mut self, bytes: MemoryBytes) -> Self {
+        self.log.cap = bytes.get();
+        self.log.left = bytes.get();
+        self
+    }
+
+    /// The same with storage.
+    #[must_use]
+    pub fn kv(mut self, handle: KvHandle) -> Self {
+        self.kv = Some(handle);
+        self
+    }
+
+    /// The same with tools.
+    #[must_use]
+    pub fn tools(mut self, tools: ToolAccess) -> Self {
+        self.tools = Some(tools);
+        self
+    }
+
+    /// Another clock than the host's.
+    #[must_use]
+    pub fn clocks(mut self, clocks: Clocks) -> Self {
+        self.clock = Clock::new(clocks);
+        self
+    }
+
+    /// Another source of randomness than the host's.
+    #[must_use]
+    pub fn randomness(mut self, random: Random) -> Self {
+        self.random = Source::new(random);
+        self
+    }
+
+    /// The agent's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Before a call into the guest: what it reads with `input_read`. Its output starts empty and its log has
+    /// all its room again. `depth` says how many tools and agents wait for this call, one behind the other: 0
+    /// for one that comes from outside, [`ToolCall::depth`](super::ToolCall::depth) for one made by a tool.
+    pub fn begin_call(&mut self, input: Arc<[u8]>, depth: u32) {
+        self.io.input = input;
+        self.io.output.clear();
+        self.io.result.clear();
+        self.log.left = self.log.cap;
+        self.depth = depth;
+    }
+
+    /// After a call into the guest: what it wrote with `output_write`. Nothing of the call is kept.
+    pub fn end_call(&mut self) -> Vec<u8> {
+        self.io.input = Arc::default();
+        self.io.result = Vec::new();
+        std::mem::take(&mut self.io.output)
+    }
+
+    /// Log lines that did not fit since the guest was made.
+    #[must_use]
+    pub fn refused_log_lines(&self) -> u64 {
+        self.log.refused
+    }
+
+    /// Its storage, if it has any.
+    #[must_use]
+    pub fn storage(&self) -> Option<&KvHandle> {
+        self.kv.as_ref()
+    }
+
+    /// Puts the policy's caps over it, and makes what is still the host's own repeatable where the policy wants
+    /// that.
+    pub(in crate::host) fn apply(&mut self, limits: &Limits, determinism: Determinism) {
+        self.io.output_cap = limits.message.get();
+        if let Determinism::Full { seed } = determinism {
+            if !self.clock.is_virtual() {
+                self.clock = Clock::new(Clocks::Virtual { start_ns: 0 });
+            }
+            if self.random.is_system() {
+                self.random = Source::new(Random::Seeded(seed));
+            }
+        }
+    }
+
+    /// Bytes of the host's memory that it may come to take: input, output and a result, and its storage where
+    /// that is in memory. A list of keys is a result too.
+    pub(in crate::host) fn host_bytes(&self) -> u64 {
+        let message = self.message_cap() as u64;
+        let (stored, listed) = match &self.kv {
+            Some(kv) if kv.is_in_memory() => (kv.cap().get(), kv.cap().get()),
+            Some(kv) => (0, kv.cap().get()),
+            None => (0, 0),
+        };
+        message.saturating_mul(2).saturating_add(message.max(listed)).saturating_add(stored)
+    }
+
+    /// Most bytes of an output, a value, an argument of a tool: no more than fits the `i32` in which guests are told.
+    pub(super) fn message_cap(&self) -> usize {
+        usize::try_from(self.io.output_cap).unwrap_or(usize::MAX).min(i32::MAX as usize)
+    }
+
+    /// `len` as a length, if a message may have it.
+    pub(super) fn within_cap(&self, len: u32) -> Result<usize, AbiError> {
+        let len = len as usize;
+        if len <= self.message_cap() { Ok(len) } else { Err(AbiError::TooLarge) }
+    }
+}
+
+impl Default for AgentState {
+    fn default() -> Self {
+        Self::new("")
+    }
+}
+
+impl std::fmt::Debug for AgentState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AgentState").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+//! `call_tool`: an agent uses one of the host's tools. Which tools there are is the host's business: it gives a
+//! [`ToolCaller`].
+
+use std::collections::BTreeSet;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use cofferdam_engine::{Caller, HostError, HostFinish, HostFunc, HostFuture, Imports, Value, WasmValues, signature};
+
+use super::error::{AbiError, Done, status};
+use super::io::give;
+use super::{MODULE, price, state};
+
+/// How many calls of tools may stand one behind the other: an agent calls a tool, which is an agent, which calls
+/// a tool, and so on. The next one is `DENIED`.
+pub const MAX_TOOL_DEPTH: u32 = 8;
+
+/// Bytes of the longest name.
+const MAX_NAME: u32 = 128;
+
+/// Bytes of a tool's error message that the agent can read.
+const MAX_WHY: usize = 4 << 10;
+
+/// One call of a tool.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ToolCall {
+    /// The agent that calls.
+    pub agent: Arc<str>,
+    /// The tool's name; the agent may call it.
+    pub tool: String,
+    /// The arguments, as the agent wrote them: JSON, if it is right.
+    pub input: Vec<u8>,
+    /// How many calls of tools stand one behind the other with this one, from 1 to [`MAX_TOOL_DEPTH`]. An agent
+    /// that is called on behalf of this call is told so with [`AgentState::begin_call`](super::AgentState::begin_call).
+    pub depth: u32,
+    /// When the agent's own time is up, and nobody waits for the result any more.
+    pub deadline: Option<Instant>,
+}
+
+/// Why a tool gave no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ToolFailure {
+    /// There is no such tool.
+    #[error("there is no such tool")]
+    NotFound,
+    /// Somebody else than the agent's configuration does not allow it.
+    #[error("denied")]
+    Denied,
+    /// It took too long.
+    #[error("timed out")]
+    TimedOut,
+    /// There is no room for another call.
+    #[error("too many calls")]
+    Busy,
+    /// It failed, and this is what it says. The agent can read it.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What a tool gives, when it is done.
+pub type ToolFuture = Pin<Box<dyn Future<Output = Result<Vec<u8>, ToolFailure>> + Send>>;
+
+/// The host's tools, as agents call them.
+pub trait ToolCaller: Send + Sync {
+    /// Begins a call. It must not block. The future is polled on the guest's thread while the guest's turn goes
+    /// to others, and dropped when the guest's time is up.
+    fn call(&self, call: ToolCall) -> ToolFuture;
+}
+
+/// Which tools an agent may call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AllowedTools {
+    /// None.
+    #[default]
+    None,
+    /// Those with these names.
+    Named(BTreeSet<String>),
+    /// Every one that the host has.
+    All,
+}
+
+impl AllowedTools {
+    /// Whether the tool called `name` may be called.
+    #[must_use]
+    pub fn allows(&self, name: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Named(names) => names.contains(name),
+            Self::All => true,
+        }
+    }
+}
+
+impl<S: Into<String>> FromIterator<S> for AllowedTools {
+    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
+        Self::Named(names.into_iter().map(Into::into).collect())
+    }
+}
+
+/// The tools of one agent.
+#[derive(Clone)]
+pub struct ToolAccess {
+    caller: Arc<dyn ToolCaller>,
+    allowed: AllowedTools,
+}
+
+impl ToolAccess {
+    /// Those of `caller` that are `allowed`.
+    #[must_use]
+    pub fn new(caller: Arc<dyn ToolCaller>, allowed: AllowedTools) -> Self {
+        Self { caller, allowed }
+    }
+}
+
+type Params = (u32, u32, u32, u32, u32, u32);
+
+pub(super) fn define(imports: &mut Imports) {
+    let func = HostFunc::asynchronous(signature::<Params, i32>(), |caller, params| {
+        let params = Params::from_values(params).ok_or_else(|| HostError::failed("it was linked with other types"))?;
+        let (out, cap) = (params.4, params.5);
+        // What the agent is refused needs no waiting.
+        let begun = match begin(caller, params) {
+            Ok(begun) => begun,
+            Err(failure) => {
+                let code = status::<i32>(Err(failure))?;
+                let finish: HostFinish = Box::new(move |_, results| answer(code, results));
+                return Ok(Box::pin(ready(Ok(finish))) as HostFuture);
+            }
+        };
+        Ok(Box::pin(async move {
+            let outcome = begun.await;
+            Ok(Box::new(move |caller: &mut Caller<'_>, results: &mut [Value]| {
+                answer(status(end(caller, out, cap, outcome))?, results)
+            }) as HostFinish)
+        }))
+    });
+    imports.host(MODULE, "call_tool", func.priced(price(5_000)));
+}
+
+fn answer(code: i32, results: &mut [Value]) -> Result<(), HostError> {
+    if let Some(result) = results.first_mut() {
+        *result = Value::I32(code);
+    }
+    Ok(())
+}
+
+fn begin(caller: &mut Caller<'_>, (name, name_len, ptr, len, out, cap): Params) -> Done<ToolFuture> {
+    for (ptr, len) in [(name, name_len), (ptr, len), (out, cap)] {
+        caller.bytes(ptr, len)?;
+    }
+    if name_len > MAX_NAME {
+        return Err(AbiError::Invalid.into());
+    }
+    let name = std::str::from_utf8(caller.bytes(name, name_len)?).map_err(|_| AbiError::Invalid)?.to_owned();
+    let deadline = caller.deadline();
+    let agent = state(caller)?;
+    // Whether there is such a tool is not the business of an agent that may not call it.
+    let tools = agent.tools.clone().filter(|tools| tools.allowed.allows(&name)).ok_or(AbiError::Denied)?;
+    if agent.depth >= MAX_TOOL_DEPTH {
+        return Err(AbiError::Denied.into());
+    }
+    agent.within_cap(len)?;
+    let (agent, depth) = (agent.name.clone(), agent.depth + 1);
+    caller.charge_bytes(len.into())?;
+    let input = caller.bytes(ptr, len)?.to_vec();
+    Ok(tools.caller.call(ToolCall { agent, tool: name, input, depth, deadline }))
+}
+
+fn end(caller: &mut Caller<'_>, out: u32, cap: u32, outcome: Result<Vec<u8>, ToolFailure>) -> Done<i32> {
+    let code = match outcome {
+        Ok(output) => {
+            let len = u32::try_from(output.len()).map_err(|_| AbiError::TooLarge)?;
+            state(caller)?.within_cap(len)?;
+            return give(caller, out, cap, output);
+        }
+        Err(ToolFailure::NotFound) => AbiError::NotFound,
+        Err(ToolFailure::Denied) => AbiError::Denied,
+        Err(ToolFailure::TimedOut) => AbiError::TimedOut,
+        Err(ToolFailure::Busy) => AbiError::Full,
+        Err(ToolFailure::Failed(why)) => {
+            let most = MAX_WHY.min(state(caller)?.message_cap());
+            let why = why.get(..why.floor_char_boundary(most)).unwrap_or_default();
+            caller.charge_bytes(why.len() as u64)?;
+            state(caller)?.io.result = why.as_bytes().to_vec();
+            AbiError::Failed
+        }
+    };
+    Err(code.into())
+}
