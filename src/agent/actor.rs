@@ -270,8 +270,12 @@ impl Actor {
         self.ready(poked);
     }
 
-    /// Starts it; whoever listens to `answer` learns how `init` ended.
-    pub(super) fn start(self: &Arc<Self>, answer: oneshot::Sender<Result<(), StartError>>) -> Result<(), IllegalMove> {
+    /// Starts it; whoever listens to `answer` learns how `init` ended. It takes messages from now on, and runs when
+    /// it is [`ready`](Self::ready) by what this gives.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        answer: oneshot::Sender<Result<(), StartError>>,
+    ) -> Result<bool, IllegalMove> {
         let mut desk = self.desk.lock();
         desk.state = next(desk.state, Move::Start)?;
         desk.life += 1;
@@ -279,10 +283,7 @@ impl Actor {
         desk.cancel = cofferdam_engine::CancelHandle::new();
         self.condemned.store(false, Ordering::Relaxed);
         desk.jobs.push_front(Job::Begin(Some(answer)));
-        let poked = desk.poke();
-        drop(desk);
-        self.ready(poked);
-        Ok(())
+        Ok(desk.poke())
     }
 
     /// Asks for a job to be done.

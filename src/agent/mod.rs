@@ -13,6 +13,7 @@ mod config;
 mod dead;
 mod desk;
 mod error;
+pub mod file;
 mod id;
 mod lifecycle;
 mod logs;

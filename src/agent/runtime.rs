@@ -198,11 +198,35 @@ impl Runtime {
     /// # Errors
     /// It runs already; the host has no memory left for it; `init` did not succeed, and it has failed.
     pub async fn start(&self, id: AgentId) -> Result<(), StartError> {
-        let actor = self.actor(id)?;
-        let (answer, done) = oneshot::channel();
-        actor.start(answer)?;
-        drop(actor);
-        done.await.unwrap_or(Err(StartError::Ended))
+        self.start_all(&[id]).await.pop().unwrap_or(Err(StartError::Ended))
+    }
+
+    /// Starts several. All of them accept messages before the first `init` runs, so that each can send to any
+    /// other from there.
+    ///
+    /// # Errors
+    /// As [`Runtime::start`], for each by itself.
+    pub async fn start_all(&self, ids: &[AgentId]) -> Vec<Result<(), StartError>> {
+        let mut ready = Vec::with_capacity(ids.len());
+        let begun = ids.iter().map(|id| {
+            let actor = self.actor(*id)?;
+            let (answer, done) = oneshot::channel();
+            let poked = actor.start(answer)?;
+            ready.push((actor, poked));
+            Ok(done)
+        });
+        let begun: Vec<Result<_, StartError>> = begun.collect();
+        for (actor, poked) in ready {
+            actor.ready(poked);
+        }
+        let mut done = Vec::with_capacity(begun.len());
+        for begun in begun {
+            done.push(match begun {
+                Ok(ended) => ended.await.unwrap_or(Err(StartError::Ended)),
+                Err(error) => Err(error),
+            });
+        }
+        done
     }
 
     /// Calls the export `function` with bytes, when the agent's turn comes, and gives what it gives.

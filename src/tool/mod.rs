@@ -29,6 +29,7 @@
 //! # }
 //! ```
 
+mod agents;
 mod builder;
 mod check;
 mod command;

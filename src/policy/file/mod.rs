@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use amounts::{Count, FuelAmount, FuelModeName, LimitName, ProposalName, Size, SmallCount, StackUnits, Time};
 pub use layers::Layers;
 pub use problem::{PolicyFileError, Problem, Problems};
+pub(crate) use read::suggestion;
 pub use read::{Format, MAX_FILE_BYTES, parse, parse_key, read_beside, read_text};
 
 use super::{Level, UnknownImports};

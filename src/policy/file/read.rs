@@ -123,6 +123,21 @@ impl PolicyFile {
         }
     }
 
+    /// The policy with what it extends beneath it; its paths are relative to `folder`. `place` is named in errors.
+    pub(crate) fn whole(mut self, place: &str, folder: &Path) -> Result<Self, PolicyFileError> {
+        self.rebase(folder);
+        let mut layers = match self.extends.take() {
+            Some(base) => Self::load_layers(&folder.join(base))?,
+            None => Layers::default(),
+        };
+        layers.push(place, &self).map_err(|problem| vec![problem])?;
+        let whole = layers.policy().map_err(|problem| vec![problem])?;
+        match contradictions(&whole, place) {
+            problems if problems.is_empty() => Ok(whole),
+            problems => Err(problems.into()),
+        }
+    }
+
     /// Makes paths that are relative to `folder` relative to the current directory.
     fn rebase(&mut self, folder: &Path) {
         let Some(wasi) = &mut self.wasi else { return };
