@@ -32,14 +32,15 @@
 //! | [`sandbox`] | one guest: load, instantiate, call (typed, with bytes, awaited), report; one program: [`Command`](sandbox::Command) |
 //! | [`host`] | what a guest may call: WASI preview 1 |
 //! | [`audit`] | who was refused what, who broke what, when |
+//! | [`agent`] | guests that stay: deployed, started, sent messages, stopped: [`Runtime`](agent::Runtime) |
 //! | [`cache`] | compiled modules, kept in memory, on disk and in files |
 //! | [`tool`] | guests called by name with JSON: WASI commands and schema tools, in a registry |
 //! | [`inspect`] | what a module is, what it needs, and how to grant it |
 //! | [`engines`] | the engines of this build |
 #![forbid(unsafe_code)]
 
-pub mod audit;
 pub mod agent;
+pub mod audit;
 pub mod cache;
 pub mod engines;
 pub mod host;

@@ -269,7 +269,17 @@ mod tests {
     fn a_clock_that_jumps_can_be_written() {
         let mut event = Event::new(Subject::host("clock"), EventKind::Started, "");
         let far = Duration::from_secs(1 << 50);
-        let at = |time| (time, serde_json::to_value({ event.at = time; &event }).expect("it can be written")["at"].clone());
+        let at = |time| {
+            (
+                time,
+                serde_json::to_value({
+                    event.at = time;
+                    &event
+                })
+                .expect("it can be written")["at"]
+                    .clone(),
+            )
+        };
         let times = [SystemTime::UNIX_EPOCH.checked_sub(far), SystemTime::UNIX_EPOCH.checked_add(far)];
         let said: Vec<_> = times.into_iter().flatten().map(at).map(|(_, said)| said).collect();
         assert_eq!(said, ["1970-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.000000Z"]);

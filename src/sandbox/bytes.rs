@@ -344,7 +344,9 @@ impl Guest {
         let Some(len) = u32::try_from(whole).ok().filter(|_| whole <= cap.get()) else {
             return Err(CallRefusal::MessageTooLong { len: whole, cap }.into());
         };
-        let Some((name, allocator)) = &found.allocator else { return self.put_in_fresh_pages(found, bytes, len, spending) };
+        let Some((name, allocator)) = &found.allocator else {
+            return self.put_in_fresh_pages(found, bytes, len, spending);
+        };
         let mut given = [Value::I32(0)];
         self.step(*allocator, name, &[len.max(1).into()], &mut given, spending)?;
         let ptr = given[0].i32().unwrap_or(0).cast_unsigned();

@@ -133,13 +133,7 @@ impl Sandbox {
             description: None,
             input: None,
             output: None,
-            given: Given {
-                args: Vec::new(),
-                env: Vec::new(),
-                preopens: Vec::new(),
-                limits,
-                answer: Answer::default(),
-            },
+            given: Given { args: Vec::new(), env: Vec::new(), preopens: Vec::new(), limits, answer: Answer::default() },
         }
     }
 }

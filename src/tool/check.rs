@@ -98,7 +98,11 @@ impl Check {
         }
         self.validator.validate(value).map_err(|error| {
             let place = error.instance_path().to_string();
-            if place.is_empty() { said(&error) } else { Printable::new(&format!("{}: {error}", Printable::new(&place))) }
+            if place.is_empty() {
+                said(&error)
+            } else {
+                Printable::new(&format!("{}: {error}", Printable::new(&place)))
+            }
         })
     }
 }
@@ -148,7 +152,8 @@ impl<'s> Scale<'s> {
                 };
                 for (key, inner) in map {
                     // Of these, what failed is gone through once more to say why.
-                    let times = if matches!(key.as_str(), "anyOf" | "oneOf" | "not" | "if" | "contains") { 2 } else { 1 };
+                    let times =
+                        if matches!(key.as_str(), "anyOf" | "oneOf" | "not" | "if" | "contains") { 2 } else { 1 };
                     match (key.as_str(), inner) {
                         ("$ref", Value::String(target)) => add(self.follow(target, depth)?, 1),
                         ("$dynamicRef" | "$recursiveRef", Value::String(target)) => {
@@ -178,11 +183,7 @@ impl<'s> Scale<'s> {
         }
     }
 
-    fn sum(
-        &mut self,
-        values: impl Iterator<Item = &'s Value>,
-        depth: usize,
-    ) -> Result<(u64, usize), SchemaError> {
+    fn sum(&mut self, values: impl Iterator<Item = &'s Value>, depth: usize) -> Result<(u64, usize), SchemaError> {
         let (mut cost, mut height) = (1_u64, 1);
         for value in values {
             let (more, high) = self.weigh(value, depth + 1)?;
@@ -242,7 +243,8 @@ mod tests {
 
     #[test]
     fn what_leads_elsewhere_is_refused() {
-        for target in ["https://example.com/s.json", "file:///etc/passwd", "other.json", "#name", "#/%24defs/a", "#/no"] {
+        for target in ["https://example.com/s.json", "file:///etc/passwd", "other.json", "#name", "#/%24defs/a", "#/no"]
+        {
             assert!(matches!(refused(&json!({"$ref": target})), SchemaError::Reference { .. }), "{target}");
         }
         assert!(matches!(refused(&json!({"$dynamicRef": "#a"})), SchemaError::Reference { .. }));
@@ -281,7 +283,8 @@ mod tests {
         assert_eq!(refused(&chain(5_000)), SchemaError::Depth);
         let deep = (0..200).fold(json!({}), |inner, _| json!({"not": inner}));
         assert_eq!(refused(&deep), SchemaError::Depth);
-        let nested = (0..30).fold(json!({}), |inner, _| json!({"properties": {"a": inner}, "unevaluatedProperties": false}));
+        let nested =
+            (0..30).fold(json!({}), |inner, _| json!({"properties": {"a": inner}, "unevaluatedProperties": false}));
         assert_eq!(refused(&nested), SchemaError::Cost);
         let patterns: Map<_, _> = (0..5_000).map(|i| (format!("a{i}"), json!({}))).collect();
         assert_eq!(refused(&json!({"patternProperties": patterns})), SchemaError::Cost);

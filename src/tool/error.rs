@@ -7,7 +7,9 @@ use cofferdam_engine::{InstantiateError, Limit};
 use super::check::SchemaError;
 use super::json::JsonError;
 use crate::host::wasi::WasiConfigError;
-use crate::sandbox::{CallError, CallErrorKind, CallRefusal, GuestError, MemoryError, NotRun, Outcome, Printable, Receipt};
+use crate::sandbox::{
+    CallError, CallErrorKind, CallRefusal, GuestError, MemoryError, NotRun, Outcome, Printable, Receipt,
+};
 
 /// Why a tool gave no answer.
 #[derive(Debug, thiserror::Error)]

@@ -72,12 +72,7 @@ fn written(guest: &mut Guest, name: &str) -> String {
 }
 
 /// Has the tool say what it takes.
-pub(super) fn ask(
-    sandbox: &Sandbox,
-    module: &Module,
-    name: &str,
-    given: &Given,
-) -> Result<Told, ToolBuildError> {
+pub(super) fn ask(sandbox: &Sandbox, module: &Module, name: &str, given: &Given) -> Result<Told, ToolBuildError> {
     let limits = &given.limits;
     let limits = Limits {
         fuel: limits.fuel.min(SCHEMA_FUEL),
@@ -105,7 +100,8 @@ pub(super) fn ask(
 /// A schema is the JSON Schema of the arguments, or a description of the tool with that in it, by any of the
 /// names that are in use; either may stand in `{"type": "function", "function": …}`.
 fn told(schema: Value) -> Result<Told, ToolBuildError> {
-    let not_object = |found: &Value| ToolBuildError::Schema { which: "input", error: SchemaError::NotObject(kind(found)) };
+    let not_object =
+        |found: &Value| ToolBuildError::Schema { which: "input", error: SchemaError::NotObject(kind(found)) };
     let Value::Object(mut schema) = schema else { return Err(not_object(&schema)) };
     if schema.get("type").is_some_and(|ty| ty == "function") {
         match schema.remove("function") {
