@@ -24,7 +24,7 @@ fn what_is_not_granted_is_not_linked() {
                 let refused = done.err().unwrap_or_else(|| panic!("{capability} with {other}")).to_string();
                 assert!(refused.contains(capability.functions()[0]) && refused.contains("does not grant"), "{refused}");
             }
-            load(Grants::none()).err().expect("nothing is granted");
+            load(Grants::none()).expect_err("nothing is granted");
             load(Grants::none().capability(*capability)).unwrap_or_else(|e| panic!("{e}"));
             load(Grants::none().module(MODULE)).unwrap_or_else(|e| panic!("{e}"));
         }
