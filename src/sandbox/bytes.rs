@@ -279,8 +279,11 @@ impl Guest {
         };
         match done {
             Ok(value) => {
-                let outcome = Outcome::Completed { values: Vec::new(), exit_code: None };
-                Ok((value, self.end(outcome, &spending).receipt))
+                let report = self.end(Outcome::Completed { values: Vec::new(), exit_code: None }, &spending);
+                match report.outcome {
+                    Outcome::Completed { .. } => Ok((value, report.receipt)),
+                    _ => Err(CallError::new(report, None)),
+                }
             }
             Err(Ended(outcome, detail)) => Err(CallError::new(self.end(outcome, &spending), detail)),
         }

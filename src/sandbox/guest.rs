@@ -169,12 +169,17 @@ impl Guest {
         }
     }
 
-    /// The report of what was spent. A guest that did not come back from its call is not called again.
-    pub(super) fn end(&mut self, outcome: Outcome, spending: &Spending) -> Report {
+    /// The report of what was spent. A guest that did not come back from its call, or too late, is not called again.
+    pub(super) fn end(&mut self, mut outcome: Outcome, spending: &Spending) -> Report {
+        let wall = spending.began.elapsed();
+        // One long operator, such as `memory.grow`, may have been the last, and nothing looked at the clock after it.
+        if matches!(outcome, Outcome::Completed { .. }) && spending.timeout.is_some_and(|timeout| wall > timeout) {
+            outcome = Outcome::Stopped { limit: Limit::Deadline, frames: Vec::new() };
+        }
         if !matches!(outcome, Outcome::Completed { exit_code: None, .. } | Outcome::Refused(_)) {
             self.poisoned = true;
         }
-        Report { outcome, receipt: self.receipt(spending.consumed, spending.began.elapsed()) }
+        Report { outcome, receipt: self.receipt(spending.consumed, wall) }
     }
 
     pub(super) fn alive(&self) -> Result<(), CallRefusal> {

@@ -100,13 +100,13 @@ impl<P: WasmValues, R: WasmValues> TypedFunc<P, R> {
             Ok(()) => Outcome::Completed { values: Vec::new(), exit_code: None },
             Err(outcome) => outcome,
         };
-        let given = match outcome {
+        let report = guest.end(outcome, &spending);
+        let given = match report.outcome {
             Outcome::Completed { exit_code: None, .. } => R::from_values(results.as_ref()),
             // Only `()` can be made of no values.
             Outcome::Completed { exit_code: Some(0), .. } => R::from_values(&[]),
             _ => None,
         };
-        let report = guest.end(outcome, &spending);
         match given {
             Some(given) => Ok((given, report.receipt)),
             None => Err(CallError::new(report, None)),

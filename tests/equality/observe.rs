@@ -140,7 +140,7 @@ impl Run {
             ended,
             consumed,
             by_fuel: matches!(outcome, Outcome::Stopped { limit: Limit::Fuel, .. }),
-            joined: matches!(outcome.reason(), Some("memory_out_of_bounds" | "unreachable")),
+            joined: outcome.reason() == Some("memory_out_of_bounds"),
             frames: (self.shows_frames && traps).then(|| outcome.frames().to_vec()),
         });
         match outcome {
@@ -194,9 +194,8 @@ impl Run {
     }
 }
 
-/// Whether two engines name the same places, as far as they are the same everywhere: Cranelift may join a load with
-/// the operator behind it, or an `unreachable` with the branch to it, and then names the other one. Functions and the
-/// frames further out are compared all the same.
+/// Whether two engines name the same places, as far as they are the same everywhere: Wasmer's Cranelift may join a load
+/// with the operator behind it, and then names that one. Functions and the frames further out are compared all the same.
 fn same_places(first: &Call, second: &Call) -> bool {
     let (Some(a), Some(b)) = (&first.frames, &second.frames) else { return true };
     let innermost =

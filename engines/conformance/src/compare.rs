@@ -329,12 +329,12 @@ fn words_of_table(store: &mut dyn Store, table: cofferdam_engine::TableHandle) -
     Ok(words)
 }
 
-/// Whether two engines name the same places. Cranelift may join a load with the operator behind it, or an
-/// `unreachable` with the branch to it, and then names the other one; so the offset of such a trap itself is not
-/// compared, its function and all else is.
+/// Whether two engines name the same places. Wasmer's Cranelift may join a load with the operator behind it, and then
+/// names that one when the load is out of bounds; so the offset of such a trap itself is not compared, its function
+/// and all else is.
 fn same_places(first: &Call, second: &Call) -> bool {
     let (Some(a), Some(b)) = (&first.frames, &second.frames) else { return true };
-    let joined = ["trap memory_out_of_bounds", "trap unreachable"].contains(&&*first.ended);
+    let joined = first.ended == "trap memory_out_of_bounds";
     let innermost =
         |a: &Place, b: &Place| (joined || a.offset == b.offset) && (a.function, &a.name) == (b.function, &b.name);
     match (a.split_first(), b.split_first()) {

@@ -119,6 +119,20 @@ fn functions() -> Vec<(&'static str, HostFunc)> {
         ("exit", func(&[I32], &[], |_, args, _| Err(HostError::Exit(i32_at(args, 0)?.cast_unsigned())))),
         ("trap", func(&[], &[], |_, _, _| Err(HostError::Trap(TrapKind::MemoryOutOfBounds)))),
         ("output", func(&[], &[], |_, _, _| Err(HostError::Limit(Limit::Output)))),
+        // Nine arguments, as WASI's longest function has; ends the call if the first is negative.
+        (
+            "many",
+            func(&[I32, I64, I32, I32, I64, I64, I32, I64, I32], &[I64], |_, args, results| {
+                if i32_at(args, 0)? < 0 {
+                    return Err(HostError::Trap(TrapKind::MemoryOutOfBounds));
+                }
+                let wide = |value: &Value| value.i64().or(value.i32().map(i64::from)).unwrap_or_default();
+                give(
+                    results,
+                    Value::I64(args.iter().map(wide).fold(0, |sum, next| sum.wrapping_mul(3).wrapping_add(next))),
+                )
+            }),
+        ),
         ("mistyped", func(&[], &[I32], |_, _, results| give(results, Value::I64(1)))),
         // Time.
         (

@@ -69,13 +69,13 @@ struct Added {
     scratch64: Option<u32>,
 }
 
-/// Rewrites the body of defined function `defined`.
+/// Rewrites the body of defined function `defined`. `apart` is [`crate::Assist::unreachable_apart`].
 pub(crate) fn rewrite_body(
     body: &FunctionBody<'_>,
     defined: usize,
     facts: &Facts,
     layout: &Layout,
-    inserted: Inserted,
+    (inserted, apart): (Inserted, bool),
     helpers: &mut Helpers,
 ) -> Result<Rewritten, RewriteError> {
     let needs = needs(body, facts)?;
@@ -123,7 +123,7 @@ pub(crate) fn rewrite_body(
     }
 
     let segments = Vec::new().into_iter().peekable();
-    let mut writer = Writer { bytes, layout, added, plan, segments, inserted, helpers };
+    let mut writer = Writer { bytes, layout, added, plan, segments, inserted, apart, helpers };
     if portable {
         let segments = cut(body.get_operators_reader()?, layout.imported_functions, plan.entry_price)?;
         writer.segments = segments.into_iter().peekable();
@@ -166,6 +166,7 @@ struct Writer<'a> {
     plan: FunctionPlan,
     segments: std::iter::Peekable<std::vec::IntoIter<Segment>>,
     inserted: Inserted,
+    apart: bool,
     helpers: &'a mut Helpers,
 }
 
@@ -237,6 +238,9 @@ impl Writer<'_> {
             self.steps(before_call_steps(self.added.stack, self.layout.stack));
         } else if is_tail_call(operator) {
             self.steps(before_tail_call_steps(self.plan.stack_weight, self.added.stack, self.layout.stack));
+        } else if self.apart && matches!(operator, Operator::Unreachable) {
+            // A store, which no compiler takes away.
+            self.steps([Step::GlobalGet(self.layout.stack), Step::GlobalSet(self.layout.stack)]);
         }
     }
 

@@ -39,6 +39,9 @@ pub struct Assist {
     /// The engine's `memory.fill`, `memory.copy` and `memory.init` cannot be ended on the way: long ones are
     /// done in parts, with ticks between.
     pub divided_bulk: bool,
+    /// The engine makes one instruction of a branch and the `unreachable` that it leads to, and a trap then names the
+    /// branch: something that does nothing stands before each `unreachable`.
+    pub unreachable_apart: bool,
 }
 
 /// Rewrites `module` so that every engine enforces the same limits on it.
@@ -232,7 +235,8 @@ impl<'a> Rewriter<'a> {
             (FuelMode::Native, false) => Inserted::Nothing,
         };
         let defined = self.plans.len();
-        let rewritten = rewrite_body(body, defined, &self.module.facts, &self.layout, meter, &mut self.helpers)?;
+        let inserted = (meter, self.assist.unreachable_apart);
+        let rewritten = rewrite_body(body, defined, &self.module.facts, &self.layout, inserted, &mut self.helpers)?;
         self.code.raw(&rewritten.bytes);
         let end = narrow(self.code.byte_len() as u64)?;
         let len = narrow(rewritten.bytes.len() as u64)?;

@@ -28,6 +28,9 @@ pub(crate) const FEATURES: FeatureSet = FeatureSet::STANDARD
 /// Address space set aside for each memory. A memory that outgrows it moves. Small enough that a host with
 /// little address space holds thousands, and large enough that guests under the usual caps never move.
 pub(crate) const MEMORY_RESERVATION: u64 = 64 << 20;
+/// How many times that is set aside for a memory that moves: moving copies all of it, which nobody pays for, so it must
+/// be rare.
+const GROWTH: u64 = 16;
 /// Address space behind each memory where an access traps by itself.
 const MEMORY_GUARD: u64 = 2 << 20;
 
@@ -114,7 +117,7 @@ pub(crate) fn config(settings: &Settings) -> Config {
     // No guest runs asynchronously; this must only not be less.
     config.async_stack_size(settings.stack.bytes());
     config.memory_reservation(settings.memory_reservation);
-    config.memory_reservation_for_growth(settings.memory_reservation);
+    config.memory_reservation_for_growth(settings.memory_reservation.saturating_mul(GROWTH));
     config.memory_guard_size(MEMORY_GUARD);
     config.guard_before_linear_memory(false);
     config.memory_may_move(true);

@@ -100,9 +100,6 @@ pub(crate) fn stop(error: &wasmtime::Error, code: &Code) -> Stop {
         };
     }
     match error.downcast_ref::<Trap>().map(|trap| meaning(*trap)) {
-        Some(Some(Meaning::Guest(TrapKind::Unreachable))) => {
-            Stop::Trap(GuestTrap { kind: TrapKind::Unreachable, frames: unreachable_places(error, code) })
-        }
         Some(Some(Meaning::Guest(kind))) => Stop::Trap(GuestTrap { kind, frames: places(error, code) }),
         Some(Some(Meaning::Limit(limit))) => Stop::Limit { limit, frames: places(error, code) },
         Some(Some(Meaning::Engine(what))) => EngineFault::new(DOING, what).into(),
@@ -113,55 +110,17 @@ pub(crate) fn stop(error: &wasmtime::Error, code: &Code) -> Stop {
 
 /// The guests' places in the trace that came with `error`, innermost first.
 fn places(error: &wasmtime::Error, code: &Code) -> Vec<Place> {
-    places_with(error, code, |_, at| at)
-}
-
-/// The same for `unreachable`. Cranelift makes one instruction of a branch and the `unreachable` that it leads to,
-/// and that one names the branch.
-fn unreachable_places(error: &wasmtime::Error, code: &Code) -> Vec<Place> {
-    let mut innermost = true;
-    places_with(error, code, |bytes, at| if std::mem::take(&mut innermost) { unreachable_at(bytes, at) } else { at })
-}
-
-fn places_with(error: &wasmtime::Error, code: &Code, mut corrected: impl FnMut(&[u8], usize) -> usize) -> Vec<Place> {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let place = |frame: &wasmtime::FrameInfo| {
-        let prepared = code.prepared(frame.module())?;
-        let offset = frame.module_offset().map(|at| corrected(prepared.bytes(), at));
-        prepared.code_map().place(frame.func_index(), offset.and_then(|at| u32::try_from(at).ok()))
+        let offset = frame.module_offset().and_then(|at| u32::try_from(at).ok());
+        code.prepared(frame.module())?.code_map().place(frame.func_index(), offset)
     };
     trace.frames().iter().filter_map(place).take(GuestTrap::MAX_FRAMES).collect()
-}
-
-/// Where the `unreachable` is, given the offset of it or of an `if` that it is the first operator of. Another branch
-/// may be the one that was joined, or inserted code, which belongs to the operator behind it: both stay as they are.
-fn unreachable_at(bytes: &[u8], at: usize) -> usize {
-    const UNREACHABLE: u8 = 0x00;
-    const IF: u8 = 0x04;
-    if bytes.get(at) != Some(&IF) {
-        return at;
-    }
-    // The block's type: a number of seven bits in each byte, the last without the eighth.
-    let last = bytes[at + 1..].iter().take(5).position(|byte| byte & 0x80 == 0);
-    let first = last.map(|last| at + 1 + last + 1).filter(|first| bytes.get(*first) == Some(&UNREACHABLE));
-    first.unwrap_or(at)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_unreachable_is_found_behind_the_branch_to_it() {
-        assert_eq!(unreachable_at(&[0x01, 0x00, 0x0b], 1), 1);
-        assert_eq!(unreachable_at(&[0x04, 0x40, 0x00, 0x0b], 0), 2);
-        assert_eq!(unreachable_at(&[0x04, 0x80, 0x01, 0x00, 0x0b], 0), 3);
-        // The other arm, or behind a block: not known.
-        assert_eq!(unreachable_at(&[0x04, 0x40, 0x01, 0x05, 0x00, 0x0b], 0), 0);
-        assert_eq!(unreachable_at(&[0x0d, 0x00, 0x0b, 0x00], 0), 0);
-        assert_eq!(unreachable_at(&[0x04, 0x80], 0), 0);
-        assert_eq!(unreachable_at(&[], 7), 7);
-    }
 
     #[test]
     fn every_code_has_its_own_word() {

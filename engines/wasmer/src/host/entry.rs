@@ -1,8 +1,9 @@
 //! The addresses that compiled code jumps to when it calls a host function.
 //!
-//! Signatures of up to four integers with at most one integer result are entered directly, with the
-//! arguments where the machine's calling convention has them. All others go through a trampoline that the
-//! importing module brings along and that puts the arguments into slots in memory.
+//! Signatures of up to ten integers with at most one integer result are entered directly, with the arguments
+//! where the machine's calling convention has them. All others go through a trampoline that the importing
+//! module brings along and that puts the arguments into slots in memory; the machine stack cannot be traced
+//! through it, so a call that ends there has no frames.
 
 use std::error::Error;
 
@@ -91,6 +92,71 @@ direct_entries! {
     four(a: A, b: B, c: C, d: D);
 }
 
+/// An integer argument of either width as it lies in a register or a slot of the stack: 64 bits, of which an `i32`
+/// has the lower half and the rest is whatever it was.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Wide(u64);
+
+impl Wide {
+    fn value(self, ty: ValType) -> Value {
+        match ty {
+            ValType::I32 => Value::I32((self.0 as u32).cast_signed()),
+            _ => Value::I64(self.0.cast_signed()),
+        }
+    }
+}
+
+/// Whether integers of both widths are passed alike, each in a register or eight bytes of the stack: so say System V
+/// for x86-64 and AArch64's own, and Apple's variant of the latter does not.
+const WIDE: bool = cfg!(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(target_vendor = "apple")));
+
+macro_rules! wide_entries {
+    ($($name:ident($($arg:ident),*);)*) => {$(
+        unsafe extern "C-unwind" fn $name<R: Outcome>(block: *mut HostBlock, $($arg: Wide),*) -> R {
+            let given = [$($arg),*];
+            let ended = on_host_stack(|| {
+                let mut params = [Value::I32(0); 10];
+                // SAFETY: compiled code passes the block that it was linked with.
+                let ty = unsafe { (*block).ctx.func.ty() };
+                for ((param, given), ty) in params.iter_mut().zip(given).zip(ty.params()) {
+                    *param = given.value(*ty);
+                }
+                // SAFETY: as above.
+                unsafe { run::<R>(block, &params[..given.len()]) }
+            });
+            match ended {
+                Ok(result) => result,
+                // SAFETY: called from compiled code, and nothing here waits to be dropped.
+                Err(stop) => unsafe { raise_user_trap(stop) },
+            }
+        }
+    )*};
+}
+
+wide_entries! {
+    five(a, b, c, d, e);
+    six(a, b, c, d, e, f);
+    seven(a, b, c, d, e, f, g);
+    eight(a, b, c, d, e, f, g, h);
+    nine(a, b, c, d, e, f, g, h, i);
+    ten(a, b, c, d, e, f, g, h, i, j);
+}
+
+fn wide_with<R: Outcome>(params: &[ValType]) -> Option<*const ()> {
+    let integers = params.iter().all(|ty| matches!(ty, ValType::I32 | ValType::I64));
+    match params.len() {
+        _ if !WIDE || !integers => None,
+        5 => Some(five::<R> as *const ()),
+        6 => Some(six::<R> as *const ()),
+        7 => Some(seven::<R> as *const ()),
+        8 => Some(eight::<R> as *const ()),
+        9 => Some(nine::<R> as *const ()),
+        10 => Some(ten::<R> as *const ()),
+        _ => None,
+    }
+}
+
 /// `$then` with `$T` standing for the integer type that `$ty` is.
 macro_rules! int {
     ($ty:expr, $T:ident => $then:expr) => {
@@ -117,7 +183,7 @@ fn direct_with<R: Outcome>(params: &[ValType]) -> Option<*const ()> {
         [a, b, c, d] => {
             int!(a, A => int!(b, B => int!(c, C => int!(d, D => four::<A, B, C, D, R> as *const ()))))
         }
-        _ => return None,
+        _ => return wide_with::<R>(params),
     })
 }
 

@@ -67,7 +67,10 @@ fn every_integer_signature_of_the_direct_entries_crosses() {
 fn all_other_signatures_cross_too() {
     use ValType::{ExternRef, F32, F64, FuncRef, I32, I64, V128};
     crosses(&[F32], &[F64]);
-    crosses(&[I32; 5], &[I32]);
+    for count in 5..=11 {
+        crosses(&vec![I32; count], &[I64]);
+        crosses(&[I32, I64, I64].into_iter().cycle().take(count).collect::<Vec<_>>(), &[I32]);
+    }
     crosses(&[I32, I32, I32, I32, I32, I64, I64, I32, I32], &[I32]);
     crosses(&[V128, FuncRef, ExternRef, F64], &[V128, ExternRef, FuncRef]);
     crosses(&[], &[I32, I64, F32, F64]);
