@@ -120,7 +120,9 @@ async fn request_and_reply(engine: &Arc<dyn Engine>) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let given = runtime.execute(a, "times", b"").await.expect("it answers");
-        times.extend(given.chunks_exact(8).map(|t| Duration::from_nanos(u64::from_le_bytes(t.try_into().expect("eight")))));
+        times.extend(
+            given.chunks_exact(8).map(|t| Duration::from_nanos(u64::from_le_bytes(t.try_into().expect("eight")))),
+        );
     }
     show("request and reply of two agents beside 100 idle ones", &mut times);
 }

@@ -1,8 +1,8 @@
 //! [`Actor`]: one deployed agent. Here is what others do to it: give it messages, answer it, wake it, end it.
 //! What it does itself when its turn comes is in `run`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use std::time::{Instant, SystemTime};
 
@@ -16,14 +16,14 @@ use super::dead::{DeadLetters, DeadReason};
 use super::desk::{Desk, Failure, Job, Leftovers, Turn};
 use super::error::{SendError, StartError, StopError};
 use super::id::Identity;
-use super::logs::LogRing;
 use super::lifecycle::{IllegalMove, Move, State, next};
+use super::logs::LogRing;
 use super::mailbox::Put;
 use super::message::{Envelope, Kind, NotAnswered};
 use super::router::Directory;
 use super::runtime::Drained;
-use super::stores::Stores;
 use super::scheduler::Scheduler;
+use super::stores::Stores;
 use super::timers::{Alarm, Timers};
 use super::usage::{AgentInfo, Counters, add};
 use crate::audit::{AuditSink, Event, EventKind, Subject};

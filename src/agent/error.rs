@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::id::{Address, AgentId, AgentName, MaxAgents};
 use super::lifecycle::IllegalMove;
-use crate::policy::{CannotEnforce, MemoryBytes};
 use crate::host::agent::KvError;
 use crate::host::wasi::WasiConfigError;
+use crate::policy::{CannotEnforce, MemoryBytes};
 use crate::sandbox::{CallError, CallRefusal, GuestError, LoadError};
 
 /// There is no such agent.

@@ -101,8 +101,13 @@ impl Post {
             _ => None,
         };
         let until = patience.map(|time| Instant::now() + time);
-        let mut outgoing =
-            Outgoing { from: actor, to, envelope: Some(envelope), correlation, until: until.unwrap_or_else(Instant::now) };
+        let mut outgoing = Outgoing {
+            from: actor,
+            to,
+            envelope: Some(envelope),
+            correlation,
+            until: until.unwrap_or_else(Instant::now),
+        };
         // Without a waker, a full mailbox refuses.
         match outgoing.offer(patience.map(|_| this_thread()).as_ref()) {
             Some(done) => done.map(Sent::Done),

@@ -164,7 +164,8 @@ mod tests {
         let timers = Timers::default();
         let (send, receive) = channel();
         let now = Instant::now();
-        let set = |ms, n| timers.at(now + Duration::from_millis(ms), Alarm::Wake(Arc::new(Tell(send.clone(), n)).into()));
+        let set =
+            |ms, n| timers.at(now + Duration::from_millis(ms), Alarm::Wake(Arc::new(Tell(send.clone(), n)).into()));
         let never = set(40, 9);
         set(60, 3);
         set(20, 1);

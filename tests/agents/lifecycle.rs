@@ -215,7 +215,8 @@ async fn ten_thousand_deployments_leave_nothing_behind() {
 async fn the_runtime_ends_with_all_that_it_has() {
     for world in worlds() {
         let limits = Limits { fuel: Fuel::UNLIMITED, timeout: None, ..Limits::agent() };
-        let endless = world.puppet("endless", AgentConfig { drain: Duration::from_millis(50), ..world.limited(limits) });
+        let endless =
+            world.puppet("endless", AgentConfig { drain: Duration::from_millis(50), ..world.limited(limits) });
         let id = endless.await;
         world.puppet("good", world.config()).await;
         world.deploy("idle", world.config()).await;

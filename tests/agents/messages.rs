@@ -190,7 +190,8 @@ async fn who_waits_for_room_gets_it() {
 async fn timers_come_and_are_counted() {
     for world in worlds() {
         let a = world.puppet("a", AgentConfig { timers: 2, ..world.config() }).await;
-        let set = async |ms: u32, token: u8| world.number(a, "timer", &[&ms.to_le_bytes()[..], &[token]].concat()).await;
+        let set =
+            async |ms: u32, token: u8| world.number(a, "timer", &[&ms.to_le_bytes()[..], &[token]].concat()).await;
         assert_eq!(set(20, b'2').await, 0);
         assert_eq!(set(1, b'1').await, 0);
         assert_eq!(world.heard_lines(a, 2).await, ["T1", "T2"]);

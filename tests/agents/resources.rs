@@ -73,7 +73,11 @@ async fn the_hosts_memory_is_admitted_before_anything_is_made() {
         let memory = Some(MemoryBytes::mib(25));
         let resources = Resources::new(&ResourceConfig { memory, ..ResourceConfig::default() });
         let runtime = Runtime::builder().engine(engine.clone()).resources(resources).build().expect("it is given");
-        let world = World { runtime, audit: Arc::new(MemorySink::new(1)), mode: engine.descriptor().capabilities.fuel_modes[0] };
+        let world = World {
+            runtime,
+            audit: Arc::new(MemorySink::new(1)),
+            mode: engine.descriptor().capabilities.fuel_modes[0],
+        };
         let first = world.puppet("a", world.config()).await;
         world.puppet("b", world.config()).await;
         let third = world.deploy("c", world.config()).await;
@@ -170,8 +174,7 @@ async fn a_hundred_agents_at_once_keep_to_themselves() {
 #[tokio::test]
 async fn a_deadline_ends_a_call_and_nothing_else() {
     for world in worlds() {
-        let limits =
-            Limits { fuel: Fuel::UNLIMITED, timeout: Some(Duration::from_millis(20)), ..Limits::agent() };
+        let limits = Limits { fuel: Fuel::UNLIMITED, timeout: Some(Duration::from_millis(20)), ..Limits::agent() };
         let id = world.puppet("a", world.limited(limits)).await;
         let other = world.puppet("b", world.config()).await;
         match soon(world.runtime.execute(id, "spin", b"")).await {

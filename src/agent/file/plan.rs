@@ -206,10 +206,9 @@ impl Check<'_> {
             timers: part.timers.map_or(default.timers, |most| as_usize(most.0.into())),
             requests: part.requests.map_or(default.requests, |most| as_usize(most.0.into())),
             calls: part.calls.map_or(default.calls, |most| as_usize(most.0.into())),
-            fuel_rate: part.fuel_rate.map(|rate| FuelRate {
-                per_second: rate.per_second.0,
-                burst: rate.burst.unwrap_or(rate.per_second).0,
-            }),
+            fuel_rate: part
+                .fuel_rate
+                .map(|rate| FuelRate { per_second: rate.per_second.0, burst: rate.burst.unwrap_or(rate.per_second).0 }),
             storage: part.storage.map_or(default.storage, |size| size.0),
             tools: self.tools(&key, &part.tools),
             log_level: part.log_level.map_or(default.log_level, Into::into),

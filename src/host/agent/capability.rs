@@ -32,16 +32,8 @@ pub enum Capability {
 
 impl Capability {
     /// All of them.
-    pub const ALL: &'static [Self] = &[
-        Self::Io,
-        Self::Log,
-        Self::Time,
-        Self::Random,
-        Self::Kv,
-        Self::Messages,
-        Self::Timers,
-        Self::Tools,
-    ];
+    pub const ALL: &'static [Self] =
+        &[Self::Io, Self::Log, Self::Time, Self::Random, Self::Kv, Self::Messages, Self::Timers, Self::Tools];
 
     /// Its name in policies.
     #[must_use]

@@ -24,9 +24,15 @@ pub struct Io {
 pub(super) fn define(imports: &mut Imports) {
     let mut add = |name, func: HostFunc| imports.host(MODULE, name, func);
     add("input_len", HostFunc::typed(|caller, ()| status(input_len(caller))).quick());
-    add("input_read", HostFunc::typed(|caller, (ptr, len, at)| status(read(caller, From::Input, ptr, len, at))).priced(COPY));
+    add(
+        "input_read",
+        HostFunc::typed(|caller, (ptr, len, at)| status(read(caller, From::Input, ptr, len, at))).priced(COPY),
+    );
     add("output_write", HostFunc::typed(|caller, (ptr, len)| status(output_write(caller, ptr, len))).priced(COPY));
-    add("result_read", HostFunc::typed(|caller, (ptr, len, at)| status(read(caller, From::Result, ptr, len, at))).priced(COPY));
+    add(
+        "result_read",
+        HostFunc::typed(|caller, (ptr, len, at)| status(read(caller, From::Result, ptr, len, at))).priced(COPY),
+    );
 }
 
 /// Finding the state and moving a few bytes.

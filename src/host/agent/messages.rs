@@ -35,12 +35,16 @@ impl Messages {
 
 pub(super) fn define(imports: &mut Imports) {
     let mut host = |name, func| imports.host(MODULE, name, func);
-    host("send_message", HostFunc::typed(|caller, (to, to_len, ptr, len)| {
-        status(send(caller, (to, to_len), (ptr, len), None))
-    }));
-    host("request", HostFunc::typed(|caller, (to, to_len, ptr, len, timeout): (u32, u32, u32, u32, u32)| {
-        status(send(caller, (to, to_len), (ptr, len), Some(Duration::from_millis(timeout.into()))))
-    }));
+    host(
+        "send_message",
+        HostFunc::typed(|caller, (to, to_len, ptr, len)| status(send(caller, (to, to_len), (ptr, len), None))),
+    );
+    host(
+        "request",
+        HostFunc::typed(|caller, (to, to_len, ptr, len, timeout): (u32, u32, u32, u32, u32)| {
+            status(send(caller, (to, to_len), (ptr, len), Some(Duration::from_millis(timeout.into()))))
+        }),
+    );
     host("receive_message", HostFunc::typed(|caller, (ptr, cap, timeout)| status(receive(caller, ptr, cap, timeout))));
     host("message_from", HostFunc::typed(|caller, (ptr, cap)| status(from(caller, ptr, cap))));
     host("message_topic", HostFunc::typed(|caller, (ptr, cap)| status(topic(caller, ptr, cap))));

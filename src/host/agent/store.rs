@@ -30,8 +30,8 @@ use redb::{Builder, Database, Durability, ReadableDatabase, StorageBackend, Tabl
 use super::error::AbiError;
 use crate::policy::MemoryBytes;
 use flush::Flusher;
-pub use handle::KvHandle;
 use handle::Agent;
+pub use handle::KvHandle;
 
 /// Bytes of the longest key.
 pub const MAX_KEY: usize = 512;

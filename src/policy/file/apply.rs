@@ -135,9 +135,7 @@ impl GrantsPart {
             grants = grants.module(wasi::MODULE);
         }
         // A list takes the place of what was granted below: `imports` of all names, `capabilities` of agents' only.
-        let kept = |module: &str| {
-            self.imports.is_none() && (self.capabilities.is_none() || module != agent::MODULE)
-        };
+        let kept = |module: &str| self.imports.is_none() && (self.capabilities.is_none() || module != agent::MODULE);
         grants = base.imports().filter(|(m, _)| kept(m)).fold(grants, |grants, (m, name)| grants.import(m, name));
         for (module, names) in self.imports.iter().flatten() {
             grants = names.iter().fold(grants, |grants, name| grants.import(module, name));
