@@ -66,7 +66,7 @@ enum Command {
         /// The export.
         function: String,
         /// What it is given: text, or `-` for standard input.
-        #[arg(value_name = "INPUT|-", default_value = "", hide_default_value = true)]
+        #[arg(value_name = "INPUT|-", default_value = "", hide_default_value = true, allow_negative_numbers = true)]
         input: String,
         /// Say what it cost, on standard error.
         #[arg(long)]
@@ -77,7 +77,7 @@ enum Command {
         /// A name, an id, or a topic after `#`.
         to: String,
         /// The message: text, or `-` for standard input.
-        #[arg(value_name = "MESSAGE|-", default_value = "", hide_default_value = true)]
+        #[arg(value_name = "MESSAGE|-", default_value = "", hide_default_value = true, allow_negative_numbers = true)]
         message: String,
         /// Wait for the reply so long, and print it.
         #[arg(long, value_name = "TIME", value_parser = time)]
