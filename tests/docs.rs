@@ -60,6 +60,11 @@ fn the_schema_of_policy_files_is_the_one_of_the_types() {
     whole("policy.schema.json", &cofferdam::policy::file::schema());
 }
 
+#[test]
+fn the_schema_of_agents_files_is_the_one_of_the_types() {
+    whole("agents.schema.json", &cofferdam::agent::file::schema());
+}
+
 /// Options that stand for one key of a policy file.
 const OPTIONS: &[(&str, &str)] = &[
     ("level", "--policy"),

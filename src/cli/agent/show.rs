@@ -87,7 +87,7 @@ pub fn info(value: &Value) -> String {
     let functions = functions.filter_map(Value::as_str).map(|name| vec![Printable::new(name).to_string()]);
     titled(paint(), "", &[], rows, usize::MAX)
         + &titled(paint(), "What it has used", &[], usage, usize::MAX)
-        + &titled(paint(), "Limits of one call", &[], policy.into_iter().chain(limits).collect(), usize::MAX)
+        + &titled(paint(), "Its policy", &[], policy.into_iter().chain(limits).collect(), usize::MAX)
         + &titled(paint(), "Host functions that it may call", &[], functions.collect(), 60)
 }
 
@@ -108,7 +108,14 @@ pub fn log_line(value: &Value) -> String {
 pub fn receipt(value: &Value) -> String {
     match value.get("receipt") {
         None | Some(Value::Null) => "it cost nothing".to_owned(),
-        Some(receipt) => receipt.to_string(),
+        Some(receipt) => format!(
+            "{} fuel ({}), at most {} of memory, {:.3} ms, on {}",
+            at(receipt, "/fuel"),
+            at(receipt, "/fuel_mode"),
+            size(receipt, "/peak_memory_bytes"),
+            receipt.get("wall_ns").and_then(Value::as_f64).unwrap_or_default() / 1e6,
+            at(receipt, "/engine"),
+        ),
     }
 }
 

@@ -13,6 +13,7 @@ use cofferdam::host::agent::{KvOptions, KvStore};
 use cofferdam::policy::MemoryBytes;
 use cofferdam::sandbox::{Printable, Resources};
 use cofferdam::tool::ToolRegistry;
+use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
@@ -24,6 +25,9 @@ use crate::cli::say::say;
 /// Bytes of dead letters that are kept.
 const DEAD_BYTES: MemoryBytes = MemoryBytes::mib(8);
 
+/// How long the last log lines may take on their way.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// The runtime and the tools that a plan comes to.
 pub struct Host {
     plan: Plan,
@@ -33,6 +37,8 @@ pub struct Host {
     audit: Arc<dyn AuditSink>,
     /// `None` if nothing is to be run.
     teller: Option<Teller>,
+    /// Who pass on what agents log.
+    followers: Mutex<JoinSet<()>>,
 }
 
 /// `2 agents, 1 tool`.
@@ -86,7 +92,7 @@ impl Host {
         if let Some(most) = plan.dead_letters {
             builder = builder.dead_letters(most, DEAD_BYTES);
         }
-        Ok(Self { runtime: builder.build()?, plan, tools, storage, audit, teller })
+        Ok(Self { runtime: builder.build()?, plan, tools, storage, audit, teller, followers: Mutex::default() })
     }
 
     /// The runtime.
@@ -149,7 +155,7 @@ impl Host {
 
     fn follow(&self, id: AgentId, name: AgentName) {
         let (Some(teller), Ok((lines, mut next))) = (self.teller.clone(), self.runtime.follow_logs(id)) else { return };
-        tokio::spawn(async move {
+        self.followers.lock().spawn(async move {
             lines.iter().for_each(|line| teller.log(line));
             loop {
                 match next.recv().await {
@@ -163,7 +169,7 @@ impl Host {
 
     /// Lets all agents drain, at most so long or until `again`, says what came of it, and returns the exit code.
     pub async fn drain(self, time: Duration, again: impl Future<Output = ()>) -> anyhow::Result<u8> {
-        let Self { runtime, storage, audit, teller, .. } = self;
+        let Self { runtime, storage, audit, teller, followers, .. } = self;
         let mut failed = false;
         if let Some(teller) = &teller {
             teller.host("draining", &format!("for at most {}", humantime::format_duration(time)));
@@ -192,6 +198,10 @@ impl Host {
             say(&format!("cofferdam: {why}"));
         }
         drop(runtime);
+        // The last words of agents that are gone.
+        let mut followers = followers.into_inner();
+        let last_words = async { while followers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
         // What agents have stored and what has happened is on the disk before this ends.
         let flushed = storage.as_ref().map_or(Ok(()), KvStore::flush).context("agents' storage");
         let kept = audit.flush().context("the audit log");
