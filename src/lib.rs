@@ -30,8 +30,9 @@
 //! |---|---|
 //! | [`policy`] | what a guest may do: levels, limits, grants, determinism |
 //! | [`sandbox`] | one guest: load, instantiate, call (typed, with bytes, awaited), report; one program: [`Command`](sandbox::Command) |
-//! | [`host`] | what a guest may call: WASI preview 1 |
+//! | [`host`] | what a guest may call: WASI preview 1, and what agents have |
 //! | [`audit`] | who was refused what, who broke what, when |
+//! | [`agent`] | guests that stay: deployed, started, sent messages, stopped: [`Runtime`](agent::Runtime) |
 //! | [`cache`] | compiled modules, kept in memory, on disk and in files |
 //! | [`tool`] | guests called by name with JSON: WASI commands and schema tools, in a registry |
 //! | [`inspect`] | what a module is, what it needs, and how to grant it |

@@ -81,6 +81,7 @@ const OPTIONS: &[(&str, &str)] = &[
     ("limits.open_files", "--open-files"),
     ("grants.wasi", "--grant wasi, --no-wasi"),
     ("grants.modules", "--grant MODULE"),
+    ("grants.capabilities", "--grant cofferdam_v1.NAME"),
     ("grants.imports", "--grant MODULE#NAME"),
     ("unknown_imports", "--unknown-imports"),
     ("determinism", "--deterministic"),

@@ -372,3 +372,44 @@ fn empty_variables_are_unset_and_names_with_dots_are_shown() {
     let checked = place.run(&["policy", "check", "bad.toml"]);
     assert_eq!(checked.status.code(), Some(2), "{}", err(&checked));
 }
+
+#[test]
+fn agents_are_granted_capabilities() {
+    let place = Place::new(&[
+        ("kv.toml", "grants.capabilities = ['kv']\n"),
+        ("none.toml", "extends = 'kv.toml'\ngrants.capabilities = []\n"),
+        (
+            "log.wat",
+            r#"(module (import "cofferdam_v1" "log" (func $log (param i32 i32 i32) (result i32)))
+               (import "cofferdam_v1" "input_len" (func $len (result i32)))
+               (memory (export "memory") 1) (data (i32.const 8) "hello\n")
+               (func (export "_start") (drop (call $log (i32.const 2) (i32.const 8) (call $len)))
+                 (drop (call $log (i32.const 2) (i32.const 8) (i32.const 6)))))"#,
+        ),
+    ]);
+    let capabilities = |args: &[&str]| place.shown(&[], args)["grants"]["capabilities"].clone();
+    assert_eq!(capabilities(&["--policy-file", "kv.toml"]), serde_json::json!(["kv"]));
+    assert_eq!(
+        capabilities(&["--policy-file", "kv.toml", "--grant", "cofferdam_v1.log"]),
+        serde_json::json!(["kv", "log"])
+    );
+    assert_eq!(capabilities(&["--policy-file", "none.toml"]), serde_json::json!([]));
+    let one = place.shown(&[], &["--grant", "cofferdam_v1.kv_get"]);
+    assert_eq!(one["grants"]["imports"]["cofferdam_v1"], serde_json::json!(["kv_get"]));
+    let wrong = place.run(&["policy", "show", "--grant", "cofferdam_v1.clock"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(err(&wrong).contains("no function that agents may call") && err(&wrong).contains("`timers`"));
+
+    let refused = place.run(&["run", "--grant", "cofferdam_v1.kv", "log.wat"]);
+    assert!(
+        err(&refused).contains("`cofferdam_v1.log` is known, but the policy does not grant it"),
+        "{}",
+        err(&refused)
+    );
+    let explained = place.run(&["explain", "log.wat"]);
+    let text = out(&explained);
+    assert!(text.contains("--grant cofferdam_v1.log") && !text.contains("cofferdam_v1.io "), "{text}");
+    assert!(text.contains("grants.capabilities = [\"log\"]"), "{text}");
+    let ran = place.run(&["run", "--grant", "cofferdam_v1.log", "log.wat"]);
+    assert_eq!((ran.status.code(), err(&ran)), (Some(0), "info: \ninfo: hello\\n\n".to_owned()));
+}

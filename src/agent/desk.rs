@@ -81,6 +81,8 @@ pub(super) struct Desk {
     pub timers: HashMap<u64, AlarmId>,
     pub timers_set: u64,
     pub bucket: Option<Bucket>,
+    /// When its debt is paid.
+    pub debt: Option<AlarmId>,
     /// Waits in `receive_message`.
     pub reader: Option<Waker>,
     /// Wait for room in the mailbox.
@@ -123,6 +125,7 @@ impl Desk {
             timers: HashMap::new(),
             timers_set: 0,
             bucket: config.fuel_rate.map(|rate| Bucket::new(rate, now)),
+            debt: None,
             reader: None,
             room: Vec::new(),
             limits: config.policy.limits.clone(),
@@ -171,7 +174,8 @@ impl Desk {
 
     /// Takes the alarms of an instance that is no more back.
     pub fn forget_alarms(&mut self, timers: &Timers) {
-        for (_, alarm) in self.waiting.drain().chain(self.timers.drain()) {
+        let alarms = self.waiting.drain().chain(self.timers.drain()).map(|(_, alarm)| alarm);
+        for alarm in alarms.chain(self.debt.take()) {
             timers.cancel(alarm);
         }
         self.jobs.retain(|job| !matches!(job, Job::Timer(..)));

@@ -11,6 +11,9 @@ use super::message::{Envelope, Kind};
 pub(super) struct Mailbox {
     queue: VecDeque<Envelope>,
     bytes: u64,
+    /// Of these, what answers requests, and its bytes: nothing takes its place.
+    answers: usize,
+    answer_bytes: u64,
 }
 
 /// What became of a message.
@@ -48,26 +51,35 @@ impl Mailbox {
         match envelope.kind {
             Kind::Message => {
                 if !self.fits(config, len) {
-                    if config.when_full != WhenFull::DropOldest || config.messages == 0 || len > config.bytes.get() {
+                    let possible = self.answers < config.messages && self.answer_bytes + len <= config.bytes.get();
+                    if config.when_full != WhenFull::DropOldest || !possible {
                         return Put::Full(envelope);
                     }
                     dropped = self.make_room(config, len);
-                    if !self.fits(config, len) {
-                        // What is left are replies: nothing may go for it after all.
-                        for (at, envelope) in dropped.into_iter().enumerate() {
-                            self.bytes += envelope.body.len() as u64;
-                            self.queue.insert(at, envelope);
-                        }
-                        return Put::Full(envelope);
-                    }
                 }
             }
             Kind::Reply if self.bytes + len > config.bytes.get() => return Put::Full(envelope),
             Kind::Reply | Kind::NoReply => {}
         }
-        self.bytes += len;
+        self.count(&envelope, true);
         self.queue.push_back(envelope);
         Put::In(dropped)
+    }
+
+    /// Counts `envelope` in, or out.
+    fn count(&mut self, envelope: &Envelope, comes: bool) {
+        let len = envelope.body.len() as u64;
+        let answer = envelope.kind != Kind::Message;
+        let (answers, answer_bytes) = if answer { (1, len) } else { (0, 0) };
+        if comes {
+            self.bytes += len;
+            self.answers += answers;
+            self.answer_bytes += answer_bytes;
+        } else {
+            self.bytes -= len;
+            self.answers -= answers;
+            self.answer_bytes -= answer_bytes;
+        }
     }
 
     /// Takes the oldest messages out until one of `len` bytes fits.
@@ -76,7 +88,7 @@ impl Mailbox {
         while !self.fits(config, len) {
             let Some(at) = self.queue.iter().position(|e| e.kind == Kind::Message) else { break };
             let Some(oldest) = self.queue.remove(at) else { break };
-            self.bytes -= oldest.body.len() as u64;
+            self.count(&oldest, false);
             dropped.push(oldest);
         }
         dropped
@@ -87,7 +99,7 @@ impl Mailbox {
         let mut clock = None;
         let mut now = Some(now);
         while let Some(envelope) = self.queue.pop_front() {
-            self.bytes -= envelope.body.len() as u64;
+            self.count(&envelope, false);
             if envelope.deadline.is_some() {
                 clock = clock.or_else(|| now.take().map(|now| now()));
             }
@@ -102,7 +114,7 @@ impl Mailbox {
 
     /// Everything, oldest first.
     pub fn clear(&mut self) -> Vec<Envelope> {
-        self.bytes = 0;
+        (self.bytes, self.answers, self.answer_bytes) = (0, 0, 0);
         std::mem::take(&mut self.queue).into()
     }
 
@@ -151,7 +163,6 @@ mod tests {
                     continue;
                 }
                 let kind = if what == 1 { Kind::Reply } else { Kind::Message };
-                let before: u64 = model.iter().map(|(_, _, len)| *len as u64).sum();
                 match mailbox.put(&config, envelope(kind, n, len)) {
                     Put::In(dropped) => {
                         prop_assert!(drop_oldest || dropped.is_empty());
@@ -164,8 +175,12 @@ mod tests {
                     }
                     Put::Full(back) => {
                         prop_assert_eq!(number(&back), n);
-                        let room = before + len as u64 <= bytes && (model.len() < messages || kind == Kind::Reply);
-                        prop_assert!(!room);
+                        // Where old ones go, only replies are in the way.
+                        let stays = |reply: bool| !drop_oldest || kind == Kind::Reply || reply;
+                        let kept: Vec<_> = model.iter().filter(|(_, reply, _)| stays(*reply)).collect();
+                        let kept_bytes: u64 = kept.iter().map(|(_, _, len)| *len as u64).sum();
+                        let counted = kept.len() < messages || kind == Kind::Reply;
+                        prop_assert!(!counted || kept_bytes + len as u64 > bytes);
                     }
                 }
                 let sum: u64 = model.iter().map(|(_, _, len)| *len as u64).sum();

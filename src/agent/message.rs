@@ -74,15 +74,18 @@ enum ReplyTo {
 }
 
 /// A request of the host, which waits outside of any agent.
-pub(super) struct HostRequest(Mutex<Option<oneshot::Sender<Result<Arc<[u8]>, RequestError>>>>);
+pub(super) struct HostRequest(Mutex<Option<oneshot::Sender<HostReply>>>);
+
+/// What the host is answered.
+type HostReply = Result<Arc<[u8]>, RequestError>;
 
 impl HostRequest {
-    pub fn new(answer: oneshot::Sender<Result<Arc<[u8]>, RequestError>>) -> Arc<Self> {
+    pub fn new(answer: oneshot::Sender<HostReply>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Some(answer))))
     }
 
     /// Answers it, if nobody has; and says whether somebody waited for that.
-    pub fn answer(&self, with: Result<Arc<[u8]>, RequestError>) -> bool {
+    pub fn answer(&self, with: HostReply) -> bool {
         let answer = self.0.lock().take();
         answer.is_some_and(|answer| answer.send(with).is_ok())
     }

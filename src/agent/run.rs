@@ -34,8 +34,8 @@ enum Work {
     Finish,
     /// It has ended already.
     Ended,
-    /// It owes fuel, and is not run before then.
-    Owes(Duration),
+    /// It owes fuel, and is not run before that is paid.
+    Owes,
     Nothing,
 }
 
@@ -78,12 +78,12 @@ impl Actor {
                         return After::Done;
                     }
                 }
-                Work::Owes(time) => {
+                Work::Owes => {
                     *self.body.lock() = body.take();
-                    let mut desk = self.desk.lock();
-                    desk.turn = Turn::InDebt;
-                    self.common.timers.at(Instant::now() + time, Alarm::Paid(Arc::downgrade(self)));
-                    return After::Done;
+                    if self.wait_for_payment() {
+                        return After::Done;
+                    }
+                    *body = self.body.lock().take();
                 }
                 Work::Nothing => {
                     *self.body.lock() = body.take();
@@ -125,6 +125,27 @@ impl Actor {
         true
     }
 
+    /// Leaves the scheduler until its debt is paid, unless it owes nothing any more or has been ended. Its instance
+    /// was put back.
+    fn wait_for_payment(self: &Arc<Self>) -> bool {
+        let now = Instant::now();
+        let mut desk = self.desk.lock();
+        let goes_on = match desk.state {
+            State::Running => true,
+            State::Draining => desk.draining.as_ref().is_some_and(|draining| !draining.over),
+            State::Unloaded | State::Loaded | State::Stopped | State::Failed => false,
+        };
+        let Some(time) = desk.bucket.as_mut().and_then(|bucket| bucket.debt(now)).filter(|_| goes_on) else {
+            return false;
+        };
+        desk.turn = Turn::InDebt;
+        let alarm = self.common.timers.at(now + time, Alarm::Paid(Arc::downgrade(self)));
+        if let Some(before) = desk.debt.replace(alarm) {
+            self.common.timers.cancel(before);
+        }
+        true
+    }
+
     fn next_work(&self, body: &mut Option<Body>) -> Work {
         let mut late = Vec::new();
         let (work, limits) = {
@@ -141,8 +162,8 @@ impl Actor {
                     let nothing = desk.jobs.is_empty() && (!desk.is_called || desk.mailbox.is_empty());
                     if nothing {
                         if desk.state == State::Draining { Work::Finish } else { Work::Nothing }
-                    } else if let Some(time) = debt {
-                        Work::Owes(time)
+                    } else if debt.is_some() {
+                        Work::Owes
                     } else {
                         let mail_first = desk.mail_first && !begins && desk.is_called;
                         desk.mail_first = !desk.mail_first;

@@ -339,16 +339,19 @@ impl PolicyArgs {
         let mut modules = kept.modules.unwrap_or_default();
         let mut imports = kept.imports.unwrap_or_default();
         let mut with_wasi = self.no_wasi.then_some(false);
+        let mut capabilities = kept.capabilities;
         for grant in &self.grant {
+            let of_wasi = matches!(grant, Grant::Module(module) | Grant::Import(module, _) if module == wasi::MODULE);
             anyhow::ensure!(
-                !(self.no_wasi && grant.module == wasi::MODULE),
+                !(self.no_wasi && of_wasi),
                 "`--no-wasi` and `--grant {}` contradict each other",
                 wasi::MODULE
             );
-            match &grant.names {
-                Some(names) => imports.entry(grant.module.clone()).or_default().extend_from_slice(names),
-                None if grant.module == wasi::MODULE => with_wasi = Some(true),
-                None => modules.push(grant.module.clone()),
+            match grant {
+                Grant::Import(module, name) => imports.entry(module.clone()).or_default().push(name.clone()),
+                Grant::Module(_) if of_wasi => with_wasi = Some(true),
+                Grant::Module(module) => modules.push(module.clone()),
+                Grant::Capability(capability) => capabilities.get_or_insert_default().push(*capability),
             }
         }
         if self.no_wasi {
@@ -356,7 +359,6 @@ impl PolicyArgs {
             // An empty list takes the place of what was granted below.
             imports.entry(wasi::MODULE.to_owned()).and_modify(Vec::clear);
         }
-        let capabilities = kept.capabilities;
         Ok(Some(GrantsPart { wasi: with_wasi, modules: Some(modules), imports: Some(imports), capabilities }))
     }
 

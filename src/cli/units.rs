@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use cofferdam::host::agent::{self, Capability};
-use cofferdam::host::wasi::{Access, MemoryDir, Preopen, Source};
+use cofferdam::host::wasi::{self, Access, MemoryDir, Preopen, Source};
 use cofferdam::policy::units::count;
 use cofferdam::{ValType, Value};
 
@@ -49,31 +49,30 @@ pub fn tmpfs(s: &str) -> Result<Preopen, String> {
 
 /// What `--grant` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// Import module.
-    pub module: String,
-    /// Names of it, or all.
-    pub names: Option<Vec<String>>,
+pub enum Grant {
+    /// All that the host has under this import module.
+    Module(String),
+    /// One name of a module.
+    Import(String, String),
+    /// What agents may do.
+    Capability(Capability),
 }
 
 /// `MODULE` or `MODULE#NAME`. `wasi` stands for WASI preview 1. `cofferdam_v1.NAME` is a function that agents may
 /// call, or a capability: all functions that belong to it.
 pub fn grant(s: &str) -> Result<Grant, String> {
     if let Some(name) = s.strip_prefix(agent::MODULE).and_then(|rest| rest.strip_prefix(['.', '#'])) {
-        let known = Capability::of(name).is_some();
-        let names = match name.parse::<Capability>() {
-            Ok(capability) => capability.functions().iter().map(|&name| name.to_owned()).collect(),
-            Err(_) if known => vec![name.to_owned()],
-            Err(error) => return Err(format!("`{name}` is no function that agents may call, and {error}")),
+        return match name.parse() {
+            Ok(capability) => Ok(Grant::Capability(capability)),
+            Err(_) if Capability::of(name).is_some() => Ok(Grant::Import(agent::MODULE.to_owned(), name.to_owned())),
+            Err(error) => Err(format!("`{name}` is no function that agents may call, and {error}")),
         };
-        return Ok(Grant { module: agent::MODULE.to_owned(), names: Some(names) });
     }
-    let (module, names) = match s.split_once('#') {
-        Some((module, name)) => (module, Some(vec![name.to_owned()])),
-        None => (s, None),
-    };
-    let module = if module == "wasi" { cofferdam::host::wasi::MODULE } else { module };
-    Ok(Grant { module: module.to_owned(), names })
+    let named = |module: &str| if module == "wasi" { wasi::MODULE.to_owned() } else { module.to_owned() };
+    Ok(match s.split_once('#') {
+        Some((module, name)) => Grant::Import(named(module), name.to_owned()),
+        None => Grant::Module(named(s)),
+    })
 }
 
 /// `NAME=VALUE`, or `NAME` for the value that this process has.

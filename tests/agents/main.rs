@@ -3,6 +3,7 @@
 
 mod hostile;
 mod lifecycle;
+mod many;
 mod messages;
 mod resources;
 

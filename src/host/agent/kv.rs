@@ -7,14 +7,15 @@ use cofferdam_engine::{Caller, HostError, HostFunc, HostPrice, Imports, Wake};
 use super::error::{AbiError, Done, status};
 use super::io::give;
 use super::store::{KvError, KvHandle, MAX_KEY};
-use super::{MODULE, price, state};
+use super::{MODULE, state};
 
-/// A look into the database.
-const READ: HostPrice = price(1_500);
-/// A write of its own, in memory. Pages are copied, and later written: four fuel for a byte.
-const WRITE: HostPrice = HostPrice { base: 10_000, per_256_bytes: 1024 };
+/// A look into the database: 2 µs and 1 ns for each byte.
+const READ: HostPrice = HostPrice { base: 2_000, per_256_bytes: 256 };
+/// A write of its own in memory, 30 µs, and 3 ns for each byte of pages that are copied and checked. The disk comes
+/// later, and nobody waits for it.
+const WRITE: HostPrice = HostPrice { base: 15_000, per_256_bytes: 512 };
 /// For each key of a list, beside its bytes.
-const ENTRY: u64 = 100;
+const ENTRY: u64 = 200;
 
 /// Time between two looks whether another one has written.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);

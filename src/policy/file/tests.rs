@@ -5,6 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::host::agent::MODULE;
 use crate::policy::{Determinism, Fuel, Grants, Limits, MemoryBytes, SecurityPolicy};
 use cofferdam_engine::{FuelMode, Proposal};
 
@@ -212,6 +213,8 @@ fn policies() -> impl Strategy<Value = SecurityPolicy> {
             }
             if wasi {
                 policy = policy.grants(Grants::wasi().import("env", "a.b").module("clock"));
+                let agents = policy.grants.clone().capability(Capability::Kv).import(MODULE, "reply");
+                policy = policy.grants(agents);
             }
             if native {
                 policy = policy.fuel_mode(FuelMode::Native);
@@ -237,7 +240,7 @@ proptest! {
         ];
         for (format, text) in texts {
             let read: PolicyFile = parse("p", &text, Some(format)).unwrap_or_else(|p| panic!("{}\n{text}", Problems(p)));
-            prop_assert_eq!(&read.over(SecurityPolicy::new(Level::Relaxed).grants(Grants::none().module("x"))), &policy);
+            prop_assert_eq!(&read.over(SecurityPolicy::new(Level::Relaxed).grants(Grants::none().module("x").capability(Capability::Log))), &policy);
         }
     }
 
