@@ -71,7 +71,7 @@ fn everything_that_is_wrong_is_said_at_once_with_place_and_suggestion() {
 fn contradictions_and_duplicates_are_refused() {
     for (text, words) in [
         ("features = { allow = ['simd'], deny = ['simd'] }", "`simd` is both in `allow` and in `deny`"),
-        ("grants.capabilities = ['log', 'clock']", "unknown variant `clock`"),
+        ("grants.capabilities = ['log', 'clock']", "unknown word `clock`"),
         ("grants = { wasi = false, modules = ['wasi_snapshot_preview1'] }", "contradict each other"),
         ("wasi = { env = { A = '1' }, pass_env = ['A'] }", "`A` is both in `env` and in `pass_env`"),
         ("wasi.pass_env = ['A=B']", "no name of a variable"),
