@@ -64,8 +64,7 @@ impl Up {
     fn begin_in(dir: TempDir, options: &[&str]) -> Self {
         let mut command = cofferdam(dir.path());
         command.arg("up").arg("--json").args(options).arg(dir.path().join("agents.toml"));
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
         let events = BufReader::new(child.stdout.take().expect("it is piped"));
         Self { child, events, dir }
     }
@@ -203,13 +202,13 @@ fn people_see_one_line_an_event() {
     let dir = new_dir();
     let output = cofferdam(dir.path()).args(["up", "--check", "examples/agents/agents.toml"]).output();
     let output = output.expect("it runs");
-    assert_eq!(text(&output.stdout), "examples/agents/agents.toml: good (3 agents, 1 tool)\n");
+    assert_eq!(text(&output.stdout), "examples/agents/agents.toml: good (4 agents, 1 tool)\n");
     let mut up = cofferdam(dir.path());
     let mut up = up.args(["up", "examples/agents/agents.toml"]).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut lines = BufReader::new(up.stdout.take().expect("it is piped")).lines();
     let mut seen = Vec::new();
     for line in lines.by_ref().map(|line| line.expect("it is text")) {
-        let ready = line.contains(" cofferdam    ready: 3 agents, 1 tool; `cofferdam agent` finds them at ");
+        let ready = line.contains(" cofferdam    ready: 4 agents, 1 tool; `cofferdam agent` finds them at ");
         seen.push(line.get(9..).unwrap_or_default().to_owned());
         if ready {
             break;

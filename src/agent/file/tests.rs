@@ -43,7 +43,7 @@ fn a_file_becomes_a_plan_with_paths_beside_it() {
     "#;
     let plan = read(text).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(plan.state.as_deref(), Some(Path::new("/where/state")));
-    assert_eq!((plan.max_agents.get(), plan.memory), (3, Some(MemoryBytes::gib(1))));
+    assert_eq!((plan.max_agents.get(), plan.memory), (3, Some(MemoryBytes::mib(1024))));
     let [ping, pong] = &plan.agents[..] else { panic!("{} agents", plan.agents.len()) };
     assert_eq!(ping.module, Path::new("/where/ping.wasm"));
     assert_eq!(ping.config.config, b"hello");

@@ -144,6 +144,12 @@ impl Up {
 /// Says why nothing was run.
 fn refused(problems: &[String]) -> u8 {
     problems.iter().for_each(|problem| say(&format!("cofferdam: {problem}")));
+    if problems.iter().any(|problem| problem.contains("`--")) {
+        // The words are those of `cofferdam run`.
+        say(
+            "What an option named above would allow is allowed here by a key of `policy`; docs/policies.md has them all.",
+        );
+    }
     exit::REFUSED
 }
 
