@@ -99,6 +99,11 @@ fn the_schema_of_policy_files_is_the_one_of_the_types() {
     whole("policy.schema.json", &cofferdam::policy::file::schema());
 }
 
+#[test]
+fn the_schema_of_agents_files_is_the_one_of_the_types() {
+    whole("agents.schema.json", &cofferdam::agent::file::schema());
+}
+
 /// Options that stand for one key of a policy file.
 const OPTIONS: &[(&str, &str)] = &[
     ("level", "--policy"),
@@ -188,6 +193,25 @@ fn the_examples_of_the_policies_page_are_good() {
     assert!(policy.extends.is_some() && policy.wasi.is_some());
     let declaration = Declaration::from_text("policies.md", declaration).unwrap_or_else(|e| panic!("{e}"));
     assert!(declaration.required.is_some() && declaration.optional.is_some());
+}
+
+#[test]
+fn the_example_of_the_agents_page_is_good() {
+    use cofferdam::agent::file::AgentsFile;
+    use cofferdam::policy::file::Format;
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("docs/agents.md")).expect("the page is there");
+    let block = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it has one");
+    let file = AgentsFile::from_text("agents.md", block, Some(Format::Toml), &root).unwrap_or_else(|e| panic!("{e}"));
+    assert!(file.agents.values().all(|agent| root.join(&agent.module).exists()), "{file:?}");
+    // Every key of an agent has its row.
+    let schema = cofferdam::agent::file::schema();
+    let schema: serde_json::Value = serde_json::from_str(&schema).expect("it is JSON");
+    let part = |name: &str| schema["$defs"][name]["properties"].as_object().expect("it has keys").clone();
+    let keys = part("AgentPart").into_iter().chain(part("ToolPart")).map(|(key, _)| key);
+    for key in keys.chain(part("HostPart").into_iter().map(|(key, _)| format!("host.{key}"))) {
+        assert!(text.contains(&format!("`{key}")), "the page does not have `{key}`");
+    }
 }
 
 #[test]

@@ -109,6 +109,37 @@ fn pipeline() {
 }
 
 #[test]
+fn ping_pong() {
+    says(
+        "ping_pong",
+        &[
+            "ping says: done",
+            "a ball took ",
+            "ping got 10000 messages, sent 10000, used ",
+            "pong got 10000 messages, sent 10000, used ",
+        ],
+    );
+}
+
+#[test]
+fn auction() {
+    // Ten offers, ten bids, and word to the winner.
+    says("auction", &["auctioneer: sold to bidder-5 for 900", "bidder-5: it is mine for 900", "21 messages"]);
+}
+
+#[test]
+fn three_engines() {
+    let built = cofferdam::engines::names();
+    let text = run("three_engines");
+    let skipped = text.lines().filter(|line| line.starts_with("skipped: engine ")).count();
+    assert_eq!(skipped, 3 - built.len(), "{text}");
+    let letters: String = "abc".chars().take(built.len()).cycle().take(12).collect();
+    assert!(text.lines().any(|line| line == letters), "{text}");
+    // Each had as many messages as the others, and the last one logs in place of sending.
+    assert_eq!(text.lines().filter(|line| line.starts_with("on-") && line.ends_with(" fuel")).count(), built.len());
+}
+
+#[test]
 fn every_example_is_one_idea_and_is_run_here() {
     let here = include_str!("examples.rs");
     let examples = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).expect("it is there");

@@ -161,9 +161,9 @@ impl Body {
         since
     }
 
-    fn begin(&mut self, input: Arc<[u8]>, message: Option<Envelope>) {
+    fn begin(&mut self, input: Arc<[u8]>, message: Option<Envelope>, depth: u32) {
         if let Some(agent) = self.guest.state().and_then(|state| state.agent.as_deref_mut()) {
-            agent.begin_call(input, 0);
+            agent.begin_call(input, depth);
             agent.messages.hook = message;
         }
     }
@@ -182,14 +182,14 @@ impl Body {
 
     /// Calls `handle_message`. The message comes back in any case.
     pub fn handle(&mut self, message: Envelope) -> (Result<Given, CallError>, Option<Envelope>) {
-        let input = message.body.clone();
+        let (input, depth) = (message.body.clone(), message.depth);
         if let Some(bulk) = self.handle_message.take() {
-            self.begin(input, Some(message));
+            self.begin(input, Some(message), depth);
             let done = bulk.call(&mut self.guest, &self.options);
             self.handle_message = Some(bulk);
             return self.done(done);
         }
-        self.begin(input.clone(), Some(message));
+        self.begin(input.clone(), Some(message), depth);
         self.by_bytes("handle_message", &input)
     }
 
@@ -213,7 +213,7 @@ impl Body {
     /// Calls `on_timer`.
     pub fn timer(&mut self, token: i64) -> Option<Result<Receipt, CallError>> {
         let func = self.on_timer.take()?;
-        self.begin(Arc::default(), None);
+        self.begin(Arc::default(), None, 0);
         let done = func.call_with(&mut self.guest, token, &self.options);
         self.on_timer = Some(func);
         self.end();
@@ -221,36 +221,36 @@ impl Body {
     }
 
     /// Calls the export `name` with bytes, in the way that its signature says.
-    pub fn execute(&mut self, name: &str, input: Arc<[u8]>) -> Result<Given, CallError> {
+    pub fn execute(&mut self, name: &str, input: Arc<[u8]>, depth: u32) -> Result<Given, CallError> {
         let way = match self.guest.module().prepared().export(name) {
             Some(ExternType::Func(Some(ty))) => Way::of(ty),
             _ => None,
         };
         // What is not there, or of another type, is refused by the guest in its own words.
-        self.call(name, way.unwrap_or(Way::Bytes), input)
+        self.call(name, way.unwrap_or(Way::Bytes), input, depth)
     }
 
-    fn call(&mut self, name: &str, way: Way, input: Arc<[u8]>) -> Result<Given, CallError> {
+    fn call(&mut self, name: &str, way: Way, input: Arc<[u8]>, depth: u32) -> Result<Given, CallError> {
         if way != Way::Bytes
             && let Ok(bulk) = Bulk::find(&mut self.guest, name, way)
         {
-            self.begin(input, None);
+            self.begin(input, None, depth);
             let done = bulk.call(&mut self.guest, &self.options);
             return self.done(done).0;
         }
-        self.begin(input.clone(), None);
+        self.begin(input.clone(), None, depth);
         self.by_bytes(name, &input).0
     }
 
     /// Calls `init`, if there is one.
     pub fn init(&mut self, config: Arc<[u8]>) -> Option<Result<Given, CallError>> {
         let way = self.hooks.init?;
-        Some(self.call("init", way, config))
+        Some(self.call("init", way, config, 0))
     }
 
     /// Calls `shutdown`, if there is one.
     pub fn shutdown(&mut self) -> Option<Result<Given, CallError>> {
         let way = self.hooks.shutdown?;
-        Some(self.call("shutdown", way, Arc::default()))
+        Some(self.call("shutdown", way, Arc::default(), 0))
     }
 }

@@ -27,8 +27,8 @@ pub(super) type Executed = (Result<Vec<u8>, ExecuteError>, Option<Receipt>);
 pub(super) enum Job {
     /// Make an instance and run `init`. Somebody may wait for it.
     Begin(Option<oneshot::Sender<Result<(), StartError>>>),
-    /// Call an export with bytes.
-    Execute { export: String, input: Arc<[u8]>, answer: oneshot::Sender<Executed> },
+    /// Call an export with bytes. So many tools and agents wait for it, one behind the other.
+    Execute { export: String, input: Arc<[u8]>, depth: u32, answer: oneshot::Sender<Executed> },
     /// Call `on_timer`; the number is the timer's.
     Timer(u64, i64),
 }

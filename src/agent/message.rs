@@ -39,11 +39,22 @@ pub struct Envelope {
     pub(crate) deadline: Option<Instant>,
     /// The right to answer it, once.
     pub(crate) reply_to: Option<ReplyRight>,
+    /// How many tools and agents wait for its reply, one behind the other.
+    pub(crate) depth: u32,
 }
 
 impl Envelope {
     pub(super) fn new(from: Option<Arc<Identity>>, body: Arc<[u8]>) -> Self {
-        Self { from, topic: None, kind: Kind::Message, correlation: None, body, deadline: None, reply_to: None }
+        Self {
+            from,
+            topic: None,
+            kind: Kind::Message,
+            correlation: None,
+            body,
+            deadline: None,
+            reply_to: None,
+            depth: 0,
+        }
     }
 
     /// The same message for one more receiver.
@@ -56,6 +67,7 @@ impl Envelope {
             body: self.body.clone(),
             deadline: self.deadline,
             reply_to: None,
+            depth: 0,
         }
     }
 

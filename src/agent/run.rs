@@ -62,10 +62,10 @@ impl Actor {
                         let _ = answer.send(done);
                     }
                 }
-                Work::Job(Job::Execute { export, input, answer }) => {
+                Work::Job(Job::Execute { export, input, depth, answer }) => {
                     // Nobody waits for it any more.
                     if !answer.is_closed() {
-                        let done = self.execute(body, &export, input);
+                        let done = self.execute(body, &export, input, depth);
                         let _ = answer.send(done);
                     }
                 }
@@ -262,9 +262,9 @@ impl Actor {
         }
     }
 
-    fn execute(self: &Arc<Self>, body: &mut Option<Body>, export: &str, input: Arc<[u8]>) -> Executed {
+    fn execute(self: &Arc<Self>, body: &mut Option<Body>, export: &str, input: Arc<[u8]>, depth: u32) -> Executed {
         let Some(running) = body.as_mut() else { return (Err(ExecuteError::Ended), None) };
-        let done = running.execute(export, input);
+        let done = running.execute(export, input, depth);
         match self.account(body, done) {
             Ok(Given { status, receipt, .. }) if status < 0 => (Err(ExecuteError::Failed(status)), Some(receipt)),
             Ok(Given { output, receipt, .. }) => (Ok(output), Some(receipt)),

@@ -253,7 +253,7 @@ impl Runtime {
             return (Err(ExecuteError::TooLarge { len, cap }), None);
         }
         let (answer, done) = oneshot::channel();
-        let job = Job::Execute { export: function.to_owned(), input: input.into(), answer };
+        let job = Job::Execute { export: function.to_owned(), input: input.into(), depth: agent::depth_here(), answer };
         match actor.ask(job) {
             Ok(()) => {}
             Err((_, Refusal::NotRunning(state))) => return (Err(ExecuteError::NotRunning(state)), None),
@@ -344,6 +344,7 @@ impl Runtime {
         let mut envelope = Envelope::new(None, body.into());
         envelope.deadline = Some(deadline);
         envelope.correlation = Some(0);
+        envelope.depth = agent::depth_here();
         envelope.reply_to = Some(ReplyRight::host(&request));
         let timers = &self.0.common.timers;
         let alarm = timers.at(deadline, Alarm::HostRequest(request));

@@ -64,13 +64,25 @@ impl CacheArgs {
 
     /// What a sandbox is given: without a cache, and with a warning, if there can be none.
     pub fn resources(&self, user: &UserConfig) -> Arc<Resources> {
+        self.resources_with(user, None, None)
+    }
+
+    /// The same with a bound on the memory of all guests together and on how many run at once.
+    pub fn resources_with(
+        &self,
+        user: &UserConfig,
+        memory: Option<MemoryBytes>,
+        run_permits: Option<usize>,
+    ) -> Arc<Resources> {
         let disk_cache = if self.no_cache {
             None
         } else {
             let opened = self.open(user);
             opened.inspect_err(|error| tracing::warn!("{error:#}; going on without a cache")).ok().map(Arc::new)
         };
-        Resources::new(&ResourceConfig { disk_cache, ..ResourceConfig::default() })
+        let default = ResourceConfig::default();
+        let run_permits = run_permits.unwrap_or(default.run_permits);
+        Resources::new(&ResourceConfig { disk_cache, memory, run_permits, ..default })
     }
 }
 

@@ -1,11 +1,13 @@
 //! The command: reads options, asks the library, says what came of it. Nothing here decides anything
 //! about a guest; it only turns words into policy and outcomes into words.
 
+mod agent;
 mod cache;
 mod call;
 mod compile;
 mod config;
 mod conformance;
+mod control;
 mod engines;
 mod inspect;
 mod policy;
@@ -17,6 +19,7 @@ mod say;
 mod shell;
 mod table;
 mod units;
+mod up;
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +37,8 @@ pub struct Cli {
 enum Command {
     Run(Box<run::Run>),
     Call(Box<call::Call>),
+    Up(Box<up::Up>),
+    Agent(agent::Agent),
     Compile(Box<compile::Compile>),
     Cache(cache::Cache),
     Engines(engines::Engines),
@@ -52,6 +57,8 @@ impl Cli {
         match &self.command {
             Command::Run(run) => run.execute(),
             Command::Call(call) => call.execute(),
+            Command::Up(up) => up.execute(),
+            Command::Agent(agent) => agent.execute(),
             Command::Compile(compile) => compile.execute(),
             Command::Cache(cache) => cache.execute(),
             Command::Engines(engines) => engines.execute(),

@@ -123,6 +123,11 @@ impl Resources {
         self.permits.most()
     }
 
+    /// Asynchronous calls that may be in flight at once.
+    pub(crate) fn calls_in_flight(&self) -> usize {
+        self.workers.most()
+    }
+
     /// A permit to run guests on this thread, waited for.
     pub(crate) fn permit(&self) -> Permit<'_> {
         self.permits.acquire()

@@ -65,6 +65,11 @@ impl Workers {
         self.submit_to(self.free_place()?, job)
     }
 
+    /// Threads that there may be.
+    pub fn most(&self) -> usize {
+        self.0.max_threads
+    }
+
     fn busy(&self) -> Busy {
         let pool = self.0.pool.lock();
         Busy { threads: pool.threads, queued: pool.queue.len() }

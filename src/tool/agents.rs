@@ -4,6 +4,7 @@ use cofferdam_engine::Limit;
 
 use super::{ToolError, ToolRegistry, parse};
 use crate::host::agent::{ToolCall, ToolCaller, ToolFailure, ToolFuture};
+use crate::sandbox::CallOptions;
 
 /// Which tools an agent may call is decided by its configuration before this is asked. The tool has its own
 /// limits; its call is cancelled when the agent's time is up.
@@ -16,7 +17,9 @@ impl ToolCaller for ToolRegistry {
                 return Err(ToolFailure::NotFound);
             }
             let arguments = parse(&call.input).map_err(|error| failed(&format!("the arguments are {error}")))?;
-            match registry.call_async(&call.tool, arguments).await {
+            // Agents that wait must leave threads on which tools can run.
+            let _room = registry.room_for_agent().ok_or(ToolFailure::Busy)?;
+            match registry.call_at(call.depth, &call.tool, arguments, CallOptions::default()).await {
                 Ok(output) => serde_json::to_vec(&output.value).map_err(|error| failed(&error)),
                 // It was removed in between.
                 Err(ToolError::Unknown(_)) => Err(ToolFailure::NotFound),

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use cofferdam_engine::CancelHandle;
 use parking_lot::RwLock;
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::check::{Check, SchemaError};
 use super::error::{FailureKind, ToolError};
 use super::{Tool, ToolOutput, is_name};
 use crate::audit::{AuditSink, Event, EventKind, NoAudit, Subject};
+use crate::host::agent::at_depth;
 use crate::sandbox::{CallOptions, CancelOnDrop, Printable, Resources, work_on};
 
 /// Most tools in one registry, if nothing else is said.
@@ -31,6 +33,8 @@ struct Inner {
     room: usize,
     resources: Arc<Resources>,
     audit: Arc<dyn AuditSink>,
+    /// Calls that agents may make at once. An agent that waits holds a thread, and its tool needs another.
+    for_agents: Arc<Semaphore>,
 }
 
 struct Entry {
@@ -78,7 +82,8 @@ impl ToolRegistry {
     /// fail.
     #[must_use]
     pub fn with(resources: Arc<Resources>, room: usize, audit: Arc<dyn AuditSink>) -> Self {
-        Self(Arc::new(Inner { tools: RwLock::default(), room, resources, audit }))
+        let for_agents = Arc::new(Semaphore::new((resources.calls_in_flight() / 2).clamp(1, Semaphore::MAX_PERMITS)));
+        Self(Arc::new(Inner { tools: RwLock::default(), room, resources, audit, for_agents }))
     }
 
     /// Adds a tool.
@@ -200,12 +205,28 @@ impl ToolRegistry {
         arguments: Value,
         options: CallOptions,
     ) -> Result<ToolOutput, ToolError> {
+        self.call_at(0, name, arguments, options).await
+    }
+
+    /// Room for a call by an agent, if there is any.
+    pub(super) fn room_for_agent(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.for_agents.clone().try_acquire_owned().ok()
+    }
+
+    /// The same for an agent, so many calls of tools behind one another.
+    pub(super) async fn call_at(
+        &self,
+        depth: u32,
+        name: &str,
+        arguments: Value,
+        options: CallOptions,
+    ) -> Result<ToolOutput, ToolError> {
         let entry = self.entry(name)?;
         let cancel = options.cancel.as_ref().map_or_else(CancelHandle::new, CancelHandle::child);
         let options = options.cancel(&cancel);
         let _cancel_on_drop = CancelOnDrop(Some(cancel));
         let registry = self.clone();
-        work_on(&self.0.resources, move || registry.run(&entry, &arguments, &options)).await?
+        work_on(&self.0.resources, move || at_depth(depth, || registry.run(&entry, &arguments, &options))).await?
     }
 
     fn entry(&self, name: &str) -> Result<Arc<Entry>, ToolError> {

@@ -73,11 +73,12 @@ async fn a_request_that_is_late_is_given_up() {
 #[tokio::test]
 async fn an_agent_can_take_messages_by_itself() {
     for world in worlds() {
-        world.puppet("b", world.config()).await;
+        let b = world.puppet("b", world.config()).await;
         let runtime = world.runtime.clone();
         let asked = tokio::spawn(async move { runtime.request(&to("b"), b"w", Duration::from_secs(60)).await });
-        // Whether it is waiting already or not.
-        until(async || world.runtime.send(&to("b"), b"later").await.is_ok()).await;
+        // It has the request, and waits for the next one or is about to.
+        until(async || world.usage(b).messages_in == 1).await;
+        world.send("b", b"later").await;
         let reply = soon(asked).await.expect("no panic");
         assert!(reply.as_deref() == Ok(b"later") || reply == Err(RequestError::NoReply), "{reply:?}");
     }

@@ -2,6 +2,7 @@
 //! calls at once.
 #![cfg(feature = "any-engine")]
 
+mod agents;
 mod command;
 mod hostile;
 mod many;

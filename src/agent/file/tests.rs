@@ -77,7 +77,7 @@ fn what_is_wrong_is_said_with_its_place_and_a_suggestion() {
         (agent("on_failure = 'restart'"), "agents.ping.on_failure"),
         (agent("topics = ['A B']"), "`A B` is no name"),
         (agent("[host]\nmax_agents = 0"), "`host.max_agents`: found 0"),
-        (agent("policy.extends = 'no.toml'"), "cannot be read"),
+        (agent("policy.extends = 'no.toml'"), "`agents.ping.policy`: cannot read policy file /where/no.toml"),
         (read("[agents.'A b']\nmodule = 'a'").map(drop).expect_err("no name"), "`A b` is no name"),
         (read("").map(drop).expect_err("nothing"), "no agent is declared"),
         (read("agents.a = {}").map(drop).expect_err("no module"), "module"),

@@ -1,6 +1,7 @@
 //! `call_tool`: an agent uses one of the host's tools. Which tools there are is the host's business: it gives a
 //! [`ToolCaller`].
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -22,6 +23,29 @@ const MAX_NAME: u32 = 128;
 
 /// Bytes of a tool's error message that the agent can read.
 const MAX_WHY: usize = 4 << 10;
+
+thread_local! {
+    /// How deep the call is that this thread does for an agent.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Does `work`, which a tool does for an agent at this depth, on this thread.
+pub(crate) fn at_depth<T>(depth: u32, work: impl FnOnce() -> T) -> T {
+    /// Also when `work` panics.
+    struct Back(u32);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            DEPTH.set(self.0);
+        }
+    }
+    let _back = Back(DEPTH.replace(depth));
+    work()
+}
+
+/// How deep a call of an agent is that is made from this thread.
+pub(crate) fn depth_here() -> u32 {
+    DEPTH.get()
+}
 
 /// One call of a tool.
 #[derive(Clone, Debug)]
