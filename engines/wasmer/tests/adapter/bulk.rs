@@ -242,10 +242,10 @@ fn a_call_ends_on_the_way_with_the_fuel_of_the_whole() {
     ];
     for (name, args, done) in cases {
         for (mut budget, expected) in over() {
-            // New ones each time: slices become shorter when a tick took long.
-            for mut bulk in Bulk::all() {
-                bulk.guest.call(name, &unsigned(args)).expect("it returns");
-                let whole = bulk.guest.consumed;
+            // New ones for each call: slices become shorter when a part took long.
+            for (mut one, mut bulk) in Bulk::all().zip(Bulk::all()) {
+                one.guest.call(name, &unsigned(args)).expect("it returns");
+                let whole = one.guest.consumed;
                 bulk.write(&before);
                 let stop = bulk.guest.call_with(name, &unsigned(args), &mut budget).expect_err("it must end");
                 let Stop::Limit { limit, frames } = &stop else { panic!("{name}, {}: {stop}", bulk.mode) };
