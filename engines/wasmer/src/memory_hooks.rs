@@ -43,22 +43,26 @@ type Fill = unsafe extern "C" fn(*mut VMContext, u32, u32, u32, u32);
 type Transfer = unsafe extern "C" fn(*mut VMContext, u32, u32, u32, u32, u32);
 
 unsafe extern "C" fn fill_own(context: *mut VMContext, memory: u32, to: u32, value: u32, len: u32) {
-    // SAFETY: the arguments are compiled code's own.
+    // SAFETY: compiled code passes the context of its own instance and operands of the types of the library's
+    // function, and this function holds nothing that waits to be dropped.
     unsafe { fill(libcalls::wasmer_vm_memory32_fill, context, memory, to, value, len) }
 }
 
 unsafe extern "C" fn fill_imported(context: *mut VMContext, memory: u32, to: u32, value: u32, len: u32) {
-    // SAFETY: the arguments are compiled code's own.
+    // SAFETY: compiled code passes the context of its own instance and operands of the types of the library's
+    // function, and this function holds nothing that waits to be dropped.
     unsafe { fill(libcalls::wasmer_vm_imported_memory32_fill, context, memory, to, value, len) }
 }
 
 unsafe extern "C" fn copy(context: *mut VMContext, target: u32, source: u32, to: u32, from: u32, len: u32) {
-    // SAFETY: the arguments are compiled code's own.
+    // SAFETY: compiled code passes the context of its own instance and operands of the types of the library's
+    // function, and this function holds nothing that waits to be dropped.
     unsafe { transfer(libcalls::wasmer_vm_memory32_copy, context, target, source, to, from, len) }
 }
 
 unsafe extern "C" fn init(context: *mut VMContext, target: u32, segment: u32, to: u32, from: u32, len: u32) {
-    // SAFETY: the arguments are compiled code's own.
+    // SAFETY: compiled code passes the context of its own instance and operands of the types of the library's
+    // function, and this function holds nothing that waits to be dropped.
     unsafe { transfer(libcalls::wasmer_vm_memory32_init, context, target, segment, to, from, len) }
 }
 

@@ -155,7 +155,7 @@ impl WasmerStore {
             VMExtern::Function(function) => {
                 let at = function.get(self.objects()).anyfunc.as_ptr();
                 let Shared { functions, signatures, .. } = self.shared_mut();
-                // SAFETY: the entry belongs to a function of this store.
+                // SAFETY: the entry belongs to a function of this store, and lives as long as it.
                 let handle = unsafe { functions.referenced(at, signatures)? };
                 if let Some(known) = functions.get_mut(handle) {
                     known.import.get_or_insert(function);

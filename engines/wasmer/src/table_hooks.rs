@@ -60,7 +60,8 @@ unsafe fn find<'a>(context: *mut VMContext) -> Option<(&'a mut Shared, usize)> {
 const REFUSED: u32 = u32::MAX;
 
 unsafe extern "C" fn grow_own(context: *mut VMContext, init: usize, delta: u32, own: u32) -> u32 {
-    // SAFETY: called by compiled code of the instance.
+    // SAFETY: compiled code of the instance calls this, so its store runs on this thread and waits without a
+    // reference into it; `init` is an operand of the table's type, by validation.
     on_host_stack(|| unsafe {
         let Some((shared, at)) = find(context) else { return REFUSED };
         let index = shared.instance_tables[at].imported + own as usize;
@@ -69,7 +70,8 @@ unsafe extern "C" fn grow_own(context: *mut VMContext, init: usize, delta: u32, 
 }
 
 unsafe extern "C" fn grow_imported(context: *mut VMContext, init: usize, delta: u32, index: u32) -> u32 {
-    // SAFETY: called by compiled code of the instance.
+    // SAFETY: compiled code of the instance calls this, so its store runs on this thread and waits without a
+    // reference into it; `init` is an operand of the table's type, by validation.
     on_host_stack(|| unsafe {
         let Some((shared, at)) = find(context) else { return REFUSED };
         grow(shared, at, index as usize, init, delta)
@@ -111,10 +113,11 @@ unsafe fn grow(shared: &mut Shared, instance: usize, index: usize, init: usize, 
 }
 
 unsafe extern "C" fn init(context: *mut VMContext, table: u32, segment: u32, to: u32, from: u32, len: u32) {
-    // SAFETY: called by compiled code of the instance.
+    // SAFETY: compiled code of the instance calls this, so its store runs on this thread and waits without a
+    // reference into it.
     let done = on_host_stack(|| unsafe { init_extern(context, table, ElemIndex::from_u32(segment), to, from, len) });
     match done {
-        // SAFETY: the arguments are compiled code's own.
+        // SAFETY: compiled code passes the context of its own instance, and the references above are gone.
         None => unsafe { libcalls::wasmer_vm_table_init(context, table, segment, to, from, len) },
         Some(true) => {}
         // SAFETY: called from compiled code, and nothing here waits to be dropped.
@@ -153,11 +156,11 @@ unsafe fn init_extern(
 
 unsafe extern "C" fn drop_segment(context: *mut VMContext, segment: u32) {
     on_host_stack(|| {
-        // SAFETY: called by compiled code of the instance.
+        // SAFETY: as in `init`.
         if let Some((shared, at)) = unsafe { find(context) } {
             shared.instance_tables[at].segments.remove(&ElemIndex::from_u32(segment));
         }
     });
-    // SAFETY: the arguments are compiled code's own.
+    // SAFETY: compiled code passes the context of its own instance, and the references above are gone.
     unsafe { libcalls::wasmer_vm_elem_drop(context, segment) }
 }

@@ -19,8 +19,9 @@ macro_rules! things {
         impl Thing for $name {
             fn identity(self) -> u64 {
                 const { assert!(size_of::<$name>() == size_of::<u64>()) };
-                // SAFETY: Wasmi's handles are a store's number and an index, both `u32`: eight bytes without
-                // padding, all of them set. Should that change, the size does, and the line above fails.
+                // SAFETY: Wasmi 2.0's handles are a store's number and an index, both `u32`: eight bytes without
+                // padding, all of them set, and `u64` takes any bits. Should a handle grow, the line above fails;
+                // padding within eight bytes would go unseen, so every new version has to be looked at.
                 unsafe { std::mem::transmute::<$name, u64>(self) }
             }
         }

@@ -42,7 +42,7 @@ pub(crate) fn tick_type() -> FuncType {
 /// The tick of `store`.
 pub(crate) fn tick(store: impl AsContextMut<Data = Data>, ty: wasmtime::FuncType) -> Func {
     let body = |mut caller: wasmtime::Caller<'_, Data>, slots: &mut Slots| {
-        // SAFETY: the tick has one argument, an `i64`.
+        // SAFETY: the tick has one argument, an `i64`, which compiled code wrote before it called.
         let need = slots.first().map_or(0, |slot| unsafe { slot.assume_init_ref() }.get_i64());
         tick_now(&mut caller.as_context_mut(), need).map_err(|why| HostStop(why).into())
     };

@@ -82,7 +82,7 @@ impl WasmerStore {
             return Err(AccessError::WrongType);
         }
         let raw = self.shared().functions.raw_of(value).ok_or(AccessError::ForeignHandle)?;
-        // SAFETY: the global is the store's, and no guest runs.
+        // SAFETY: the global is the store's, no guest runs, and the value is of its type.
         unsafe { (*global.get(self.objects()).vmglobal().as_ptr()).val = raw };
         Ok(())
     }
@@ -105,7 +105,7 @@ impl WasmerStore {
             TableElement::FuncRef(None) => Ok(Value::FuncRef(None)),
             TableElement::FuncRef(Some(function)) => {
                 let Shared { functions, signatures, .. } = self.shared_mut();
-                // SAFETY: the reference comes from a table of this store.
+                // SAFETY: the reference comes from a table of this store, whose functions live as long as it.
                 let handle = unsafe { functions.referenced(function.0, signatures) };
                 handle.map(|f| Value::FuncRef(Some(f))).ok_or(AccessError::WrongType)
             }
@@ -177,7 +177,7 @@ impl WasmerStore {
         let raw = self.shared().functions.raw_of(value).ok_or(AccessError::ForeignHandle)?;
         let mutability = if ty.mutable { Mutability::Var } else { Mutability::Const };
         let global = VMGlobal::new(WasmerGlobalType::new(types::val_type(value.ty()), mutability));
-        // SAFETY: the global was just made.
+        // SAFETY: the global was just made, so nobody else knows it; the value is of its type.
         unsafe { (*global.vmglobal().as_ptr()).val = raw };
         let global = InternalStoreHandle::new(self.objects_mut(), global);
         Ok(self.global_handle(global, ty))

@@ -49,7 +49,7 @@ impl WasmerStore {
 
         let first = context.meter.begin(budget);
         let units = i32::try_from(context.limits.stack_units).unwrap_or(i32::MAX);
-        // SAFETY: the counters are globals of this store.
+        // SAFETY: the counters are globals of this store, of these types, and no guest runs yet.
         unsafe {
             (*(*shared).fuel.as_ptr()).val.i64 = first;
             (*self.stack.as_ptr()).val.i32 = units;

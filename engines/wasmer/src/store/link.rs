@@ -179,13 +179,13 @@ impl WasmerStore {
         let made = unsafe { artifact.instantiate(&tunables, &externs, self.objects_mut()) };
         let mut vm = made.map_err(|e| self.failed(e))?;
         if !vm.module().memories.is_empty() {
-            // SAFETY: the instance was just made.
+            // SAFETY: the instance was just made, and nothing has run in it.
             unsafe { memory_hooks::install(&vm) };
         }
         if module.writes_tables {
             self.watch_tables(module, &mut vm);
         }
-        // SAFETY: the instance was just made.
+        // SAFETY: the instance was just made, nothing has run in it, and this is done once.
         if let Err(e) = unsafe { artifact.finish_instantiation(&self.config, None, &mut vm) } {
             self.remains.push(vm);
             return Err(self.failed(e));
@@ -194,7 +194,8 @@ impl WasmerStore {
             && let VMExtern::Memory(memory) = vm.lookup_by_declaration(index)
         {
             let definition = memory.get(self.objects()).vmmemory();
-            // SAFETY: the environment is the store's, and no guest runs.
+            // SAFETY: the environment was made above and lives as long as the store; no guest runs, so nobody
+            // reads it.
             unsafe { (*env_at.as_ptr()).memory = Some(definition) };
         }
         Ok(vm)
@@ -237,7 +238,7 @@ impl WasmerStore {
         } else {
             Default::default()
         };
-        // SAFETY: the instance was just made.
+        // SAFETY: the instance was just made, and nothing has run in it.
         unsafe { table_hooks::install(vm) };
         let imported = info.num_imported_tables;
         let context = vm.vmctx_ptr();
