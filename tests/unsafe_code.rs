@@ -1,5 +1,6 @@
 //! `docs/unsafe.md` against the sources: every `unsafe` block and implementation has its row, every row a test that
-//! is there, and nothing outside of the adapters is unsafe. Reads files and runs nothing: it needs no engine.
+//! is there, and nothing outside of the adapters is unsafe. The tests that `docs/security.md` names are there too.
+//! Reads files and runs nothing: it needs no engine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -146,6 +147,23 @@ fn every_row_says_where_why_and_which_test() {
             }
         }
     }
+}
+
+#[test]
+fn the_threat_model_names_tests_that_are_there() {
+    let page = read(&root().join("docs/security.md"));
+    let mut tests = BTreeMap::new();
+    for dir in ["engines", "tests"] {
+        sources(dir, &mut tests);
+    }
+    let quoted: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    let mut named = 0;
+    for pair in quoted.windows(2).filter(|pair| pair[0].ends_with(".rs")) {
+        let there = tests.get(pair[0]).unwrap_or_else(|| panic!("there is no {}", pair[0]));
+        assert!(there.contains(&format!("fn {}(", pair[1])), "{} has no {}", pair[0], pair[1]);
+        named += 1;
+    }
+    assert!(named > 40, "only {named} tests are named");
 }
 
 #[test]
