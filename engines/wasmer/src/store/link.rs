@@ -185,10 +185,21 @@ impl WasmerStore {
         if module.writes_tables {
             self.watch_tables(module, &mut vm);
         }
-        // SAFETY: the instance was just made, nothing has run in it, and this is done once.
-        if let Err(e) = unsafe { artifact.finish_instantiation(&self.config, None, &mut vm) } {
-            self.remains.push(vm);
-            return Err(self.failed(e));
+        // Kept also when Wasmer panics on the way: functions of the instance may be in somebody's table by then.
+        let finished = guarded(DOING, || {
+            // SAFETY: the instance was just made, nothing has run in it, and this is done once.
+            Ok(unsafe { artifact.finish_instantiation(&self.config, None, &mut vm) })
+        });
+        match finished {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => {
+                self.remains.push(vm);
+                return Err(self.failed(e));
+            }
+            Err(fault) => {
+                self.remains.push(vm);
+                return Err(fault.into());
+            }
         }
         if let Some(index) = module.memory
             && let VMExtern::Memory(memory) = vm.lookup_by_declaration(index)

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    AccessError, FuelMode, HostError, HostFunc, Imports, InstantiateError, Limit, Stop, StoreLimits, TrapKind, ValType,
-    Value,
+    AccessError, CallBudget, FuelMode, HostError, HostFunc, Imports, InstantiateError, Limit, Stop, StoreLimits,
+    TrapKind, ValType, Value,
 };
 
 use crate::common::{Guest, MODES, PLENTY, host, i32s, ty};
@@ -233,4 +233,25 @@ fn a_host_function_as_a_value_can_be_called_by_the_guest() {
     assert_eq!(guest.call("run", &i32s(&[21])).expect("it returns"), i32s(&[42]));
     let odd = HostFunc::new(ty(&[ValType::F32; 3], &[ValType::V128]), |_, _, _| Ok(()));
     assert_eq!(guest.store.new_func(Arc::new(odd)), Err(AccessError::Unsupported));
+}
+
+#[test]
+fn the_host_calls_a_host_function_by_its_handle() {
+    let mut guest = Guest::new("(module)", FuelMode::Portable);
+    let double = HostFunc::new(ty(&[ValType::I32], &[ValType::I32]), |_, args, results| {
+        let given = args[0].i32().unwrap_or(0);
+        results[0] = Value::I32(given * 2);
+        if given < 0 { Err(HostError::failed("less than nothing")) } else { Ok(()) }
+    });
+    let double = guest.store.new_func(Arc::new(double)).expect("a common signature");
+    let mut results = i32s(&[0]);
+    let mut call = |given: i32| {
+        let mut budget = CallBudget::of_fuel(1_000);
+        let ended = guest.store.call(double, &i32s(&[given]), &mut results, &mut budget);
+        ended.map(|()| results.clone())
+    };
+    assert_eq!(call(21).expect("it returns"), i32s(&[42]));
+    let stop = call(-1).expect_err("it fails");
+    assert!(matches!(stop, Stop::Host(_)), "{stop}");
+    assert_eq!(call(4).expect("and the store goes on"), i32s(&[8]));
 }
