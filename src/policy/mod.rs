@@ -252,6 +252,10 @@ impl SecurityPolicy {
                 capabilities.nan_canonicalisation || !determined || !self.features.has(Proposal::Floats),
                 "canonical NaNs (determinism)",
             ),
+            (
+                self.module_limits.br_table_targets <= ModuleLimits::BR_TABLE_TARGETS,
+                "more than 65,520 targets of one `br_table`",
+            ),
             (!relaxed_simd, "determinism together with proposal `relaxed-simd`"),
             (!(determined && self.features.has(Proposal::Threads)), "determinism together with proposal `threads`"),
         ];
@@ -306,5 +310,11 @@ mod tests {
             let message = refused(engine).expect_err(word);
             assert!(message.contains(word) && message.contains("`mock`"), "{message}");
         }
+        let mut policy = SecurityPolicy::standard();
+        assert!(policy.module_limits.set("br_table_targets", 65_521));
+        let engine = MockEngine::new();
+        let descriptor = engine.descriptor();
+        let refused = policy.check(descriptor.id, &descriptor.capabilities).expect_err("no engine has tables so large");
+        assert!(refused.to_string().contains("br_table"), "{refused}");
     }
 }

@@ -99,12 +99,14 @@ module_limits! {
     function_work = 10_000_000, "microseconds of compiling one function";
     /// Blocks within blocks. A `switch` becomes one for each case.
     nesting = 5_000, "nested blocks";
-    /// Targets of one `br_table`.
-    br_table_targets = 65_536, "targets of one br_table";
+    /// Targets of one `br_table`: what Wasmtime and the browsers' engines take. A policy cannot have more than
+    /// that, see [`ModuleLimits::BR_TABLE_TARGETS`].
+    br_table_targets = ModuleLimits::BR_TABLE_TARGETS, "targets of one br_table";
     /// Targets of all `br_table`s together.
     total_br_table_targets = 1_000_000, "targets of all br_tables";
-    /// Data segments.
-    data_segments = 100_000, "data segments";
+    /// Data segments. Wasmtime 48.0.0 cannot compile modules with more than some 32,000
+    /// (`docs/upstream/wasmtime-data-segments-panic.md`).
+    data_segments = 30_000, "data segments";
     /// Element segments.
     element_segments = 10_000, "element segments";
     /// Items of all element segments together.
@@ -118,6 +120,12 @@ module_limits! {
     name_bytes = 4_096, "bytes in one name";
     /// Custom sections, which are skipped but for the function names.
     custom_sections = 1_000, "custom sections";
+}
+
+impl ModuleLimits {
+    /// The most that `br_table_targets` may be: Cranelift 0.135.0 makes wrong jumps of larger tables on
+    /// aarch64 (from about 262,000 on), and Wasmtime 48.0.8 refuses more than this.
+    pub const BR_TABLE_TARGETS: u64 = 65_520;
 }
 
 fn check(limit: &'static str, unit: &'static str, need: u64, cap: u64, offset: u64) -> Result<(), Refusal> {
