@@ -155,10 +155,14 @@ fn a_long_list_is_paid_for_and_ends_with_the_fuel() {
 #[test]
 fn an_agent_without_storage_is_denied() {
     for cell in cells() {
-        let mut a = cell.guest(&[Capability::Kv], AgentState::new("a"));
+        let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let heard = told.clone();
+        let state = AgentState::new("a").on_denied(move |capability, _| heard.lock().push(capability));
+        let mut a = cell.guest(&[Capability::Kv], state);
         assert_eq!(a.set(b"k", b"v"), Err(AbiError::Denied));
         assert_eq!(a.value(b"k"), Err(AbiError::Denied));
         assert_eq!(a.call("kv_delete", args![KEY, 1u32]), Err(AbiError::Denied));
         assert_eq!(a.call("kv_list", args![KEY, 1u32, OUT, 0u32]), Err(AbiError::Denied));
+        assert_eq!(*told.lock(), [Capability::Kv; 4], "the host hears of each");
     }
 }

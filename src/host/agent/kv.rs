@@ -7,7 +7,7 @@ use cofferdam_engine::{Caller, HostError, HostFunc, HostPrice, Imports, Wake};
 use super::error::{AbiError, Done, status};
 use super::io::give;
 use super::store::{KvError, KvHandle, MAX_KEY};
-use super::{MODULE, state};
+use super::{Capability, MODULE, state};
 
 /// A look into the database: 2 µs and 1 ns for each byte.
 const READ: HostPrice = HostPrice { base: 2_000, per_256_bytes: 256 };
@@ -30,8 +30,11 @@ pub(super) fn define(imports: &mut Imports) {
 
 /// The agent's storage and the key, with what reading the key costs.
 fn begin(caller: &mut Caller<'_>, key: (u32, u32), least: u32) -> Done<(KvHandle, Vec<u8>)> {
-    let Some(handle) = state(caller)?.kv.clone() else { return Err(AbiError::Denied.into()) };
     let (ptr, len) = key;
+    let agent = state(caller)?;
+    let Some(handle) = agent.kv.clone() else {
+        return Err(agent.denied(Capability::Kv, "the host gives it no storage").into());
+    };
     if len < least {
         return Err(AbiError::Invalid.into());
     }

@@ -7,11 +7,14 @@ use super::io::Io;
 use super::log::Log;
 use super::store::KvHandle;
 use super::tool::ToolAccess;
-use super::{LogLevel, LogSink, Messages};
+use super::{Capability, LogLevel, LogSink, Messages};
 use crate::host::wasi::clock::Clock;
 use crate::host::wasi::random::Source;
 use crate::host::wasi::{Clocks, Random};
 use crate::policy::{Determinism, Limits, MemoryBytes};
+
+/// What hears of a call that was denied: the capability, and what was asked for, in the guest's words.
+type OnDenied = Arc<dyn Fn(Capability, &str) + Send + Sync>;
 
 /// What the host keeps for one agent: given to its guest in [`GuestState::agent`](crate::GuestState::agent), found
 /// there by every function of [`MODULE`](super::MODULE). By default there is no log, no storage and there are no tools; the
@@ -29,6 +32,7 @@ pub struct AgentState {
     pub(super) tools: Option<ToolAccess>,
     /// How many tools and agents wait for this call, one behind the other.
     pub(super) depth: u32,
+    on_denied: Option<OnDenied>,
 }
 
 impl AgentState {
@@ -45,6 +49,7 @@ impl AgentState {
             kv: None,
             tools: None,
             depth: 0,
+            on_denied: None,
         }
     }
 
@@ -75,6 +80,15 @@ impl AgentState {
     #[must_use]
     pub fn tools(mut self, tools: ToolAccess) -> Self {
         self.tools = Some(tools);
+        self
+    }
+
+    /// The same with `told` hearing of every call that its configuration does not allow: to whom the function
+    /// belongs, and what the guest asked for (a tool's name, a receiver), as the guest wrote it. Called on the
+    /// guest's thread: it must not block.
+    #[must_use]
+    pub fn on_denied(mut self, told: impl Fn(Capability, &str) + Send + Sync + 'static) -> Self {
+        self.on_denied = Some(Arc::new(told));
         self
     }
 
@@ -126,6 +140,15 @@ impl AgentState {
     #[must_use]
     pub fn storage(&self) -> Option<&KvHandle> {
         self.kv.as_ref()
+    }
+
+    /// The guest has asked for `what`, which its configuration does not allow. Tells the host, and gives what the
+    /// guest is answered.
+    pub(crate) fn denied(&self, capability: Capability, what: &str) -> AbiError {
+        if let Some(told) = &self.on_denied {
+            told(capability, what);
+        }
+        AbiError::Denied
     }
 
     /// Puts the policy's caps over it, and makes what is still the host's own repeatable where the policy wants
