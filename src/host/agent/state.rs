@@ -61,7 +61,8 @@ impl AgentState {
         self
     }
 
-    /// The same with at most `bytes` of log in one call into the guest; 64 KiB if this is not said.
+    /// The same with at most `bytes` of log in one call into the guest, of which a line takes at least 32, kept or
+    /// not; 64 KiB if this is not said.
     #[must_use]
     pub fn log_bytes(mut self, bytes: MemoryBytes) -> Self {
         self.log.cap = bytes.get();
