@@ -78,3 +78,21 @@ pub(crate) fn file(directory: impl std::os::fd::AsFd, path: &Path, flags: OFlags
     };
     Err(NotOurs::Shared(problem))
 }
+
+/// Whether nobody else can take `path` away and put another in its place: its directory is ours or the system's, and
+/// others may not write to it, or may not take away what is not theirs (the sticky bit). A group that may write to it
+/// has to be our own.
+pub(crate) fn has_safe_parent(path: &Path) -> Result<(), NotOurs> {
+    const STICKY: u32 = 0o1000;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let found = std::fs::metadata(parent)?;
+    let us = rustix::process::geteuid().as_raw();
+    if found.uid() != us && found.uid() != 0 {
+        return Err(NotOurs::Shared("in a directory of another user"));
+    }
+    let group_writes = found.mode() & 0o020 != 0 && found.gid() != rustix::process::getegid().as_raw();
+    if found.mode() & STICKY == 0 && (found.mode() & 0o002 != 0 || group_writes) {
+        return Err(NotOurs::Shared("in a directory that others may change"));
+    }
+    Ok(())
+}
