@@ -59,7 +59,7 @@ CF_IMPORT("get_time") int64_t cf_get_time(void);
 /* random */
 CF_IMPORT("random") int32_t cf_random(void *to, size_t len);
 
-/* messages: `to` is an agent's name, its id, or `#topic` */
+/* messages: `to` is an agent's name, its id, or `#topic`; a request goes to one agent, not to a topic */
 CF_IMPORT("send_message") int64_t cf_send_message(const char *to, size_t to_len, const void *body, size_t len);
 CF_IMPORT("request")
 int64_t cf_request(const char *to, size_t to_len, const void *body, size_t len, uint32_t timeout_ms);
