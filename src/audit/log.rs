@@ -117,7 +117,7 @@ impl AuditLog {
 impl AuditSink for AuditLog {
     fn record(&self, event: Event) {
         if let Verdict::Kept(left_out) = self.throttle.admit(&event, Instant::now()) {
-            left_out.into_iter().chain([event]).for_each(|event| self.push(event));
+            left_out.into_iter().map(|event| *event).chain([event]).for_each(|event| self.push(event));
         }
     }
 

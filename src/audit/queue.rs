@@ -14,7 +14,7 @@ const KEPT: usize = 1_024;
 
 /// What the thread is to do.
 pub(super) enum Job {
-    Write(Event),
+    Write(Box<Event>),
     Flush(Sender<io::Result<()>>),
 }
 
@@ -46,7 +46,7 @@ impl Queue {
             return false;
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let sent = self.jobs.try_send(Job::Write(event)).is_ok();
+        let sent = self.jobs.try_send(Job::Write(Box::new(event))).is_ok();
         if !sent {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }

@@ -38,7 +38,7 @@ struct Bucket {
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// It is kept, behind one that says how many like it were left out before.
-    Kept(Option<Event>),
+    Kept(Option<Box<Event>>),
     LeftOut,
 }
 
@@ -81,7 +81,7 @@ impl Throttle {
             return Verdict::LeftOut;
         }
         bucket.tokens -= 1.0;
-        Verdict::Kept(summary(&subject, event.kind, std::mem::take(&mut bucket.left_out)))
+        Verdict::Kept(summary(&subject, event.kind, std::mem::take(&mut bucket.left_out)).map(Box::new))
     }
 
     /// Everything that was left out and not said yet.
