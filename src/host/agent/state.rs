@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::capability::Capability;
 use super::error::AbiError;
 use super::io::Io;
 use super::log::Log;
 use super::store::KvHandle;
 use super::tool::ToolAccess;
-use super::{Capability, LogLevel, LogSink, Messages};
+use super::{LogLevel, LogSink, Messages};
 use crate::host::wasi::clock::Clock;
 use crate::host::wasi::random::Source;
 use crate::host::wasi::{Clocks, Random};
@@ -25,6 +26,7 @@ pub struct AgentState {
     /// Messages and timers; a guest that no runtime keeps has none.
     pub(crate) messages: Messages,
     pub(super) name: Arc<str>,
+    on_denied: Option<OnDenied>,
     pub(super) log: Log,
     pub(super) clock: Clock,
     pub(super) random: Source,
@@ -32,7 +34,6 @@ pub struct AgentState {
     pub(super) tools: Option<ToolAccess>,
     /// How many tools and agents wait for this call, one behind the other.
     pub(super) depth: u32,
-    on_denied: Option<OnDenied>,
 }
 
 impl AgentState {
@@ -43,13 +44,13 @@ impl AgentState {
             io: Io { output_cap: Limits::agent().message.get(), ..Io::default() },
             messages: Messages::default(),
             name: name.into(),
+            on_denied: None,
             log: Log::default(),
             clock: Clock::new(Clocks::Real),
             random: Source::new(Random::Real),
             kv: None,
             tools: None,
             depth: 0,
-            on_denied: None,
         }
     }
 
