@@ -158,6 +158,12 @@ impl Check {
         if place.is_empty() { said(&error) } else { Printable::new(&format!("{}: {error}", Printable::new(&place))) }
     }
 
+    /// What it was worth in fuel to compare `value`, patterns aside.
+    pub(super) fn price_of(&self, value: &Value) -> u64 {
+        let weight = Size::of(value).map_or(0, |size| size.weight);
+        weight.saturating_mul(self.cost).min(MAX_WORK).saturating_mul(STEP_FUEL)
+    }
+
     /// What it costs in fuel to compare the JSON in `text`, at most, patterns aside.
     pub(super) fn price(&self, text: &[u8]) -> u64 {
         heaviest(text).saturating_mul(self.cost).min(MAX_WORK).saturating_mul(STEP_FUEL)
