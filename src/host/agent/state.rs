@@ -7,7 +7,7 @@ use super::error::AbiError;
 use super::io::Io;
 use super::log::Log;
 use super::store::KvHandle;
-use super::tool::ToolAccess;
+use super::tool::{ToolAccess, ToolCost};
 use super::{LogLevel, LogSink, Messages};
 use crate::host::wasi::clock::Clock;
 use crate::host::wasi::random::Source;
@@ -32,6 +32,7 @@ pub struct AgentState {
     pub(super) random: Source,
     pub(super) kv: Option<KvHandle>,
     pub(super) tools: Option<ToolAccess>,
+    pub(super) tool_cost: ToolCost,
     /// How many tools and agents wait for this call, one behind the other.
     pub(super) depth: u32,
 }
@@ -50,6 +51,7 @@ impl AgentState {
             random: Source::new(Random::Real),
             kv: None,
             tools: None,
+            tool_cost: ToolCost::default(),
             depth: 0,
         }
     }
@@ -136,6 +138,12 @@ impl AgentState {
     #[must_use]
     pub fn refused_log_lines(&self) -> u64 {
         self.log.refused
+    }
+
+    /// Fuel that the tools it called have used since the guest was made. It is not in the receipts of its own calls.
+    #[must_use]
+    pub fn tool_fuel(&self) -> u64 {
+        self.tool_cost.fuel()
     }
 
     /// Its storage, if it has any.
