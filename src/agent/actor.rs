@@ -28,6 +28,7 @@ use super::stores::Stores;
 use super::timers::{Alarm, Timers, far};
 use super::usage::{AgentInfo, Counters, add};
 use crate::audit::{AuditSink, Event, EventKind, Subject};
+use crate::host::agent::Capability;
 use crate::sandbox::{Module, Sandbox};
 
 /// What all agents of a runtime share.
@@ -424,6 +425,12 @@ impl Actor {
             let cancel = self.desk.lock().cancel.clone();
             cancel.cancel();
         }
+    }
+
+    /// Its guest has asked for `what`, which it is not allowed: a violation, and an event that says so.
+    pub(super) fn denied(&self, capability: Capability, what: &str) {
+        self.note(EventKind::DeniedCall, format!("`{capability}` does not reach `{what}`"));
+        self.violation(1);
     }
 
     pub(super) fn is_condemned(&self) -> bool {

@@ -16,7 +16,7 @@ use super::message::{Envelope, NotAnswered, ReplyRight};
 use super::room::{Ticket, Waiting};
 use super::timers::{Alarm, far};
 use super::usage::add;
-use crate::host::agent::AbiError;
+use crate::host::agent::{AbiError, Capability};
 
 /// The way out of one agent.
 #[derive(Clone)]
@@ -82,9 +82,9 @@ impl Post {
         self.0.upgrade().ok_or(AbiError::Gone)
     }
 
-    /// Counts a call that was denied.
-    fn denied(actor: &Actor) -> AbiError {
-        actor.violation(1);
+    /// Counts a message to somebody to whom the agent may not write.
+    fn denied(actor: &Actor, to: &str) -> AbiError {
+        actor.denied(Capability::Messages, to);
         AbiError::Denied
     }
 
@@ -136,14 +136,14 @@ impl Post {
             return match found {
                 Some(found) if Arc::ptr_eq(&found, actor) || peers.allows(found.identity.name.as_str()) => Ok(found),
                 None if peers.is_all() => Err(AbiError::NotFound),
-                _ => Err(Self::denied(actor)),
+                _ => Err(Self::denied(actor, to)),
             };
         }
         if to == actor.identity.name.as_str() {
             return Ok(actor.clone());
         }
         if !peers.is_all() && !peers.allows(to) {
-            return Err(if AgentName::new(to).is_ok() { Self::denied(actor) } else { AbiError::Invalid });
+            return Err(if AgentName::new(to).is_ok() { Self::denied(actor, to) } else { AbiError::Invalid });
         }
         match directory.by_name(to) {
             Some(found) => Ok(found),
@@ -170,7 +170,11 @@ impl Post {
 
     fn publish(actor: &Arc<Actor>, topic: &str, body: Arc<[u8]>) -> Result<Sent, AbiError> {
         let Some(topic) = actor.config.publish.get(topic) else {
-            return Err(if Topic::new(topic).is_ok() { Self::denied(actor) } else { AbiError::Invalid });
+            return Err(if Topic::new(topic).is_ok() {
+                Self::denied(actor, &format!("#{topic}"))
+            } else {
+                AbiError::Invalid
+            });
         };
         let envelope = Envelope::new(Some(actor.identity.clone()), body);
         let receivers = fan_out(&actor.common.directory.by_topic(topic.as_str()), topic, envelope, Some(actor));

@@ -1,6 +1,7 @@
 //! Agents end to end, on every engine of the build: lifecycle, messages, resources, and agents that mean harm.
 #![cfg(feature = "any-engine")]
 
+mod denied;
 mod hostile;
 mod lifecycle;
 mod many;

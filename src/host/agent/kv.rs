@@ -36,7 +36,7 @@ fn begin(caller: &mut Caller<'_>, key: (u32, u32), least: u32) -> Done<(KvHandle
     let (ptr, len) = key;
     let agent = state(caller)?;
     let Some(handle) = agent.kv.clone() else {
-        return Err(agent.denied(Capability::Kv, "the host gives it no storage").into());
+        return Err(agent.denied(Capability::Kv, "any storage").into());
     };
     if len < least {
         return Err(AbiError::Invalid.into());

@@ -14,7 +14,7 @@ use crate::host::wasi::random::Source;
 use crate::host::wasi::{Clocks, Random};
 use crate::policy::{Determinism, Limits, MemoryBytes};
 
-/// What hears of a call that was denied: the capability, and what was asked for, in the guest's words.
+/// What hears of a call that was denied: the capability, and what was asked for, as a rule in the guest's words.
 type OnDenied = Arc<dyn Fn(Capability, &str) + Send + Sync>;
 
 /// What the host keeps for one agent: given to its guest in [`GuestState::agent`](crate::GuestState::agent), found

@@ -13,7 +13,7 @@ use cofferdam_engine::{Caller, HostError, HostFinish, HostFunc, HostFuture, Impo
 
 use super::error::{AbiError, Done, status};
 use super::io::give;
-use super::{MODULE, price, state};
+use super::{Capability, MODULE, price, state};
 
 /// How many calls of tools may stand one behind the other: an agent calls a tool, which is an agent, which calls
 /// a tool, and so on. The next one is `DENIED`.
@@ -235,10 +235,10 @@ fn begin(caller: &mut Caller<'_>, (name, name_len, ptr, len, out, cap): Params) 
     // Nothing of an earlier call may be taken for what this one says.
     agent.io.result.clear();
     // Whether there is such a tool is not the business of an agent that may not call it.
-    let tools = agent.tools.clone().filter(|tools| tools.allowed.allows(&name)).ok_or(AbiError::Denied)?;
-    if agent.depth >= MAX_TOOL_DEPTH {
-        return Err(AbiError::Denied.into());
-    }
+    let allowed = agent.tools.clone().filter(|tools| tools.allowed.allows(&name));
+    let Some(tools) = allowed.filter(|_| agent.depth < MAX_TOOL_DEPTH) else {
+        return Err(agent.denied(Capability::Tools, &name).into());
+    };
     agent.within_cap(len)?;
     let (agent, depth, cost) = (agent.name.clone(), agent.depth + 1, agent.tool_cost.clone());
     caller.charge_bytes(len.into())?;
