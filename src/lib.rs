@@ -45,6 +45,7 @@ pub mod cache;
 pub mod engines;
 pub mod host;
 pub mod inspect;
+mod own_file;
 pub mod policy;
 pub mod sandbox;
 pub mod tool;

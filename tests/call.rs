@@ -73,6 +73,10 @@ fn the_schema_is_printed_and_nothing_is_called() {
     let schema: Value = serde_json::from_str(&out(&output)).expect("it is JSON");
     assert_eq!((&schema["name"], &schema["kind"]), (&json!("statistics"), &json!("schema")));
     assert_eq!(schema["input_schema"]["properties"]["numbers"]["minItems"], 1);
+    let output = call(&["--schema", "--json", STATISTICS], "");
+    let report = report(&output);
+    assert_eq!((&report["outcome"], &report["fuel"], output.status.code()), (&json!("completed"), &json!(0), Some(0)));
+    assert!(serde_json::from_str::<Value>(&out(&output)).is_ok());
     let schema: Value = serde_json::from_str(&out(&call(&["--schema", WORDS], ""))).expect("it is JSON");
     assert_eq!((&schema["kind"], &schema["input_schema"]), (&json!("command"), &json!({"type": "object"})));
 }
@@ -91,7 +95,8 @@ fn every_ending_has_its_exit_code_and_its_word() {
         (&["--fuel", "10k", &faults, &text(8)], 122, "stopped", "fuel", "--fuel"),
         (&["--output", "1MiB", &hostile("flood.wat")], 122, "stopped", "output", "--output"),
         (&["--memory", "64KiB", STATISTICS, "{}"], 122, "stopped", "memory", "--memory"),
-        (&["--fuel", "100k", &hostile("endless_schema.wat")], 122, "stopped", "fuel", "schema within"),
+        (&["--fuel", "100k", &hostile("endless_schema.wat")], 122, "stopped", "fuel", "--fuel"),
+        (&["--timeout", "5ms", &hostile("endless_schema.wat")], 122, "stopped", "deadline", "--timeout"),
         (&[&hostile("schema_bomb.wat")], 120, "refused", "tool", "too large"),
         (&[&hostile("bad_allocator.wat")], 121, "trapped", "memory_out_of_bounds", "65535"),
         (&["examples/guests/mathlib.wasm"], 120, "refused", "tool", "`__tool_execute`"),
@@ -112,7 +117,50 @@ fn every_ending_has_its_exit_code_and_its_word() {
     assert_eq!(report(&call(&["--json", &faults, &text(4)], ""))["exit_code"], 5);
     // Arguments on standard input are read no further than they may be long.
     let output = call(&["--message", "10", STATISTICS, "-"], &" ".repeat(1 << 20));
-    assert!(output.status.code() == Some(2) && err(&output).contains("--message"), "{}", err(&output));
+    assert!(output.status.code() == Some(120) && err(&output).contains("--message"), "{}", err(&output));
+}
+
+/// A schema tool that takes anything, in a file.
+fn same(memory: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::with_suffix(".wat").expect("there is room");
+    write!(
+        file,
+        r#"(module (memory (export "memory") {memory}) (data (i32.const 8) "{{}}")
+          (func (export "__tool_schema") (result i32 i32) (i32.const 8) (i32.const 2))
+          (func (export "__tool_execute") (param i32 i32) (result i32 i32) (local.get 0) (local.get 1)))"#
+    )
+    .expect("there is room");
+    file
+}
+
+#[test]
+fn what_raises_a_limit_is_named_where_something_does() {
+    let told = |options: &[&str]| {
+        let output = call(&[&["--json"], options].concat(), "");
+        let report = report(&output);
+        let said = report["message"].as_str().unwrap_or_default().to_owned();
+        (output.status.code(), report["reason"].as_str().unwrap_or_default().to_owned(), said)
+    };
+    let (small, fixed) = (same("1"), same("1 1"));
+    let path = |file: &tempfile::NamedTempFile| file.path().to_str().expect("it is text").to_owned();
+    let (code, reason, said) = told(&["--memory", "64KiB", &path(&small)]);
+    assert_eq!((code, reason.as_str()), (Some(122), "memory"), "{said}");
+    assert!(said.contains("--memory") && !said.contains("Limits::"), "{said}");
+    assert_eq!(call(&["--memory", "128KiB", &path(&small)], "").status.code(), Some(0));
+    // Its own maximum is raised by nothing.
+    let (code, _, said) = told(&[&path(&fixed)]);
+    assert!(code == Some(120) && !said.contains("--memory") && !said.contains("Limits::"), "{said}");
+    // Nor is what a schema may take.
+    let (code, _, said) = told(&["--fuel", "2G", "tests/guests/tools/endless_schema.wat"]);
+    assert!(code == Some(122) && said.contains("no tool has more") && !said.contains("--"), "{said}");
+    // Too long is too long, from wherever it comes.
+    let long = format!("\"{}\"", "x".repeat(100));
+    for (arguments, input) in [(long.as_str(), ""), ("-", long.as_str())] {
+        let output = call(&["--json", "--message", "10", &path(&small), arguments], input);
+        let report = report(&output);
+        assert_eq!((output.status.code(), &report["reason"]), (Some(120), &json!("arguments")), "{report}");
+        assert!(report["message"].as_str().is_some_and(|said| said.contains("--message")), "{report}");
+    }
 }
 
 #[test]

@@ -13,20 +13,22 @@ use super::body::{Body, Hooks};
 use super::budget::Bucket;
 use super::config::{AgentConfig, FuelRate, WhenFull};
 use super::dead::{DeadLetters, DeadReason};
-use super::desk::{Desk, Failure, Job, Leftovers, Turn};
+use super::desk::{Aside, Desk, Failure, Job, Leftovers, Turn};
 use super::error::{SendError, StartError, StopError};
 use super::id::Identity;
 use super::lifecycle::{IllegalMove, Move, State, next};
 use super::logs::LogRing;
 use super::mailbox::Put;
 use super::message::{Envelope, Kind, NotAnswered};
+use super::room::{Ticket, Waits};
 use super::router::Directory;
 use super::runtime::Drained;
 use super::scheduler::Scheduler;
 use super::stores::Stores;
-use super::timers::{Alarm, Timers};
+use super::timers::{Alarm, Timers, far};
 use super::usage::{AgentInfo, Counters, add};
 use crate::audit::{AuditSink, Event, EventKind, Subject};
+use crate::host::agent::Capability;
 use crate::sandbox::{Module, Sandbox};
 
 /// What all agents of a runtime share.
@@ -37,6 +39,7 @@ pub(crate) struct Common {
     pub(super) directory: Directory,
     pub(super) audit: Arc<dyn AuditSink>,
     pub(super) stores: Stores,
+    pub(super) waits: Arc<Waits>,
 }
 
 /// Whether an agent is to have another turn.
@@ -70,6 +73,13 @@ pub(super) enum Offered {
     /// There may be room later: its sender may wait.
     Full(Envelope),
     Refused(Envelope, SendError),
+}
+
+/// A sender that may wait for room.
+pub(super) struct Patience<'a> {
+    pub ticket: &'a mut Ticket,
+    /// What wakes it; `None` if it waits no longer.
+    pub waker: Option<&'a dyn Fn() -> Waker>,
 }
 
 impl Actor {
@@ -116,10 +126,18 @@ impl Actor {
         }
     }
 
-    /// Offers it a message. With a waker, which is woken when there may be room, its sender can wait if the
-    /// mailbox is full and lets senders wait.
-    pub(super) fn offer(self: &Arc<Self>, envelope: Envelope, waker: Option<&Waker>) -> Offered {
+    /// Deals with what came out of the mailbox beside the next message. No desk may be locked.
+    pub(super) fn put_aside(&self, aside: Aside) {
+        aside.woken.into_iter().for_each(Waker::wake);
+        self.bury(aside.late, DeadReason::Expired);
+    }
+
+    /// Offers it a message. If its sender would wait, the mailbox is full and lets senders wait, the sender is
+    /// woken when there may be room. Who has waited goes first.
+    pub(super) fn offer(self: &Arc<Self>, envelope: Envelope, patience: Option<Patience<'_>>) -> Offered {
         let len = envelope.body.len() as u64;
+        // Wakers that others made are dropped after the desk is unlocked.
+        let _old;
         let mut desk = self.desk.lock();
         if desk.state != State::Running {
             let state = desk.state;
@@ -132,8 +150,12 @@ impl Actor {
             drop(desk);
             return Offered::Refused(envelope, SendError::TooLarge { len, cap });
         }
-        match desk.mailbox.put(&self.config.mailbox, envelope) {
+        let number = patience.as_ref().and_then(|patience| patience.ticket.number());
+        let in_turn = desk.mailbox.is_empty() || !desk.room.is_before(number);
+        let put = if in_turn { desk.mailbox.put(&self.config.mailbox, envelope) } else { Put::Full(envelope) };
+        match put {
             Put::In(dropped) => {
+                _old = patience.and_then(|patience| patience.ticket.done(&mut desk.room));
                 let reader = desk.reader.take();
                 let poked = desk.poke();
                 drop(desk);
@@ -146,10 +168,10 @@ impl Actor {
             }
             Put::Full(envelope) => {
                 let never = self.config.mailbox.messages == 0 || len > self.config.mailbox.bytes.get();
-                if let (WhenFull::Block(_), Some(waker), false) = (self.config.mailbox.when_full, waker, never) {
-                    if !desk.room.iter().any(|known| known.will_wake(waker)) {
-                        desk.room.push(waker.clone());
-                    }
+                if let (WhenFull::Block(_), Some(Patience { ticket, waker: Some(waker) }), false) =
+                    (self.config.mailbox.when_full, patience, never)
+                {
+                    _old = ticket.wait(&mut desk.room, waker());
                     drop(desk);
                     return Offered::Full(envelope);
                 }
@@ -163,6 +185,13 @@ impl Actor {
     pub(super) fn sent(&self, receivers: u64, bytes: u64) {
         add(&self.counters.messages_out, receivers);
         add(&self.counters.bytes_out, receivers.saturating_mul(bytes));
+    }
+
+    /// Its request of this number was accepted, and is given up at `deadline` unless it was answered already.
+    pub(super) fn expect_until(self: &Arc<Self>, correlation: u64, deadline: Instant) {
+        if let Some(alarm) = self.desk.lock().waiting.get_mut(&correlation) {
+            *alarm = Some(self.common.timers.at(deadline, Alarm::Request(Arc::downgrade(self), correlation)));
+        }
     }
 
     /// The reply to one of its requests.
@@ -198,7 +227,9 @@ impl Actor {
     ) -> Result<(), NotAnswered> {
         let mut desk = self.desk.lock();
         let alarm = desk.waiting.remove(&correlation).ok_or(NotAnswered::Gone)?;
-        self.common.timers.cancel(alarm);
+        if let Some(alarm) = alarm {
+            self.common.timers.cancel(alarm);
+        }
         if !matches!(desk.state, State::Running | State::Draining) {
             return Err(NotAnswered::Gone);
         }
@@ -318,14 +349,14 @@ impl Actor {
             let _ = answer.send(Ok(Drained::default()));
             return Ok(());
         }
-        let until = Instant::now() + self.config.drain;
+        let until = far(Instant::now(), self.config.drain);
         let alarm = self.common.timers.at(until, Alarm::Drained(Arc::downgrade(self), desk.life));
         let mut draining = super::desk::Draining { alarm: Some(alarm), ..Default::default() };
         draining.answers.push(answer);
         desk.draining = Some(draining);
         // A guest that waits for a message learns that none will come.
         let reader = desk.reader.take();
-        let room = std::mem::take(&mut desk.room);
+        let room: Vec<Waker> = desk.room.clear().collect();
         let poked = desk.poke();
         drop(desk);
         reader.into_iter().chain(room).for_each(Waker::wake);
@@ -394,6 +425,12 @@ impl Actor {
             let cancel = self.desk.lock().cancel.clone();
             cancel.cancel();
         }
+    }
+
+    /// Its guest has asked for `what`, which it is not allowed: a violation, and an event that says so.
+    pub(super) fn denied(&self, capability: Capability, what: &str) {
+        self.note(EventKind::DeniedCall, format!("`{capability}` does not reach `{what}`"));
+        self.violation(1);
     }
 
     pub(super) fn is_condemned(&self) -> bool {

@@ -106,6 +106,7 @@ impl RuntimeBuilder {
             directory: Directory::new(self.max_agents),
             audit: self.audit.unwrap_or_else(|| Arc::new(NoAudit)),
             stores: Stores { storage, tools: self.tools },
+            waits: Arc::default(),
         };
         Ok(Runtime::new(Arc::new(common), engine, resources))
     }

@@ -15,6 +15,7 @@ use super::error::{ExecuteError, StartError, StopError};
 use super::lifecycle::State;
 use super::mailbox::Mailbox;
 use super::message::Envelope;
+use super::room::Room;
 use super::runtime::Drained;
 use super::timers::{AlarmId, Timers};
 use crate::policy::Limits;
@@ -74,8 +75,8 @@ pub(super) struct Desk {
     pub mail_first: bool,
     /// Whether its module can be called with a message. If not, it takes them itself.
     pub is_called: bool,
-    /// Requests that wait for a reply.
-    pub waiting: HashMap<u64, AlarmId>,
+    /// Requests that wait for a reply. Those that were not accepted yet have no alarm.
+    pub waiting: HashMap<u64, Option<AlarmId>>,
     pub requests: u64,
     /// Timers that are pending or due.
     pub timers: HashMap<u64, AlarmId>,
@@ -86,7 +87,7 @@ pub(super) struct Desk {
     /// Waits in `receive_message`.
     pub reader: Option<Waker>,
     /// Wait for room in the mailbox.
-    pub room: Vec<Waker>,
+    pub room: Room,
     pub limits: Limits,
     /// The guest has not been told of these limits yet.
     pub limits_changed: bool,
@@ -99,6 +100,15 @@ pub(super) struct Desk {
     pub draining: Option<Draining>,
     /// Wait until its instance is gone.
     pub gone: Vec<oneshot::Sender<()>>,
+}
+
+/// What comes out of a mailbox beside the next message.
+#[derive(Default)]
+pub(super) struct Aside {
+    /// Messages that came too late.
+    pub late: Vec<Envelope>,
+    /// Who may find room now.
+    pub woken: Vec<Waker>,
 }
 
 /// What is left of an agent's work when it ends: to be dropped with no desk locked.
@@ -127,7 +137,7 @@ impl Desk {
             bucket: config.fuel_rate.map(|rate| Bucket::new(rate, now)),
             debt: None,
             reader: None,
-            room: Vec::new(),
+            room: Room::new(config.mailbox.messages),
             limits: config.policy.limits.clone(),
             limits_changed: false,
             cancel: CancelHandle::new(),
@@ -159,22 +169,26 @@ impl Desk {
         wanted
     }
 
-    /// The next message, without those that came too late.
-    pub fn take_mail(&mut self, late: &mut Vec<Envelope>) -> Option<Envelope> {
-        let taken = self.mailbox.take(Instant::now, late);
+    /// The next message. `aside` gets what is to be dealt with when the desk is unlocked.
+    pub fn take_mail(&mut self, aside: &mut Aside) -> Option<Envelope> {
+        let taken = self.mailbox.take(Instant::now, &mut aside.late);
         if let (Some(_), Some(draining)) = (&taken, &mut self.draining) {
             draining.handled += 1;
         }
-        for waker in self.room.drain(..) {
-            waker.wake();
-        }
+        self.room.call(self.mailbox.len(), &mut aside.woken);
         self.mailbox.shrink();
         taken
     }
 
+    /// Whether there may be one more request: each has a place in the mailbox for what answers it.
+    pub fn may_ask(&self, most: usize) -> bool {
+        self.waiting.len() + self.mailbox.answers() < most
+    }
+
     /// Takes the alarms of an instance that is no more back.
     pub fn forget_alarms(&mut self, timers: &Timers) {
-        let alarms = self.waiting.drain().chain(self.timers.drain()).map(|(_, alarm)| alarm);
+        let asked = self.waiting.drain().filter_map(|(_, alarm)| alarm);
+        let alarms = asked.chain(self.timers.drain().map(|(_, alarm)| alarm));
         for alarm in alarms.chain(self.debt.take()) {
             timers.cancel(alarm);
         }
@@ -188,7 +202,7 @@ impl Desk {
         let mut left = Leftovers {
             mail: self.mailbox.clear(),
             jobs: std::mem::take(&mut self.jobs),
-            wakers: std::mem::take(&mut self.room),
+            wakers: self.room.clear().collect(),
             answers: Vec::new(),
         };
         left.wakers.extend(self.reader.take());

@@ -156,6 +156,9 @@ pub enum SendError {
         /// The cap.
         cap: MemoryBytes,
     },
+    /// Its time was over before there was room for it.
+    #[error("the message's time was over before there was room for it in the mailbox of `{0}`")]
+    TimedOut(Address),
     /// The receiver's mailbox is full, and stayed so.
     #[error("the mailbox of `{0}` is full; `AgentConfig::mailbox` makes it larger")]
     Full(Address),

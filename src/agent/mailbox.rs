@@ -30,6 +30,11 @@ impl Mailbox {
         self.queue.len()
     }
 
+    /// Of the messages, those that answer requests.
+    pub fn answers(&self) -> usize {
+        self.answers
+    }
+
     #[cfg(test)]
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -43,8 +48,8 @@ impl Mailbox {
         self.queue.len() < config.messages && self.bytes + len <= config.bytes.get()
     }
 
-    /// Puts `envelope` last. What answers a request has its place already, because requests are counted; only
-    /// its bytes need room.
+    /// Puts `envelope` last. What answers a request has its place already, because requests are counted until
+    /// their answer is taken; only its bytes need room.
     pub fn put(&mut self, config: &MailboxConfig, envelope: Envelope) -> Put {
         let len = envelope.body.len() as u64;
         let mut dropped = Vec::new();

@@ -20,6 +20,7 @@ mod logs;
 mod mailbox;
 mod message;
 pub(crate) mod post;
+mod room;
 mod router;
 mod run;
 mod runtime;

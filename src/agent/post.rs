@@ -5,16 +5,18 @@ use std::task::{Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::actor::{Actor, Offered};
+use super::actor::{Actor, Offered, Patience};
 use super::config::WhenFull;
 use super::dead::DeadReason;
+use super::desk::Aside;
 use super::error::SendError;
 use super::id::{AgentId, AgentName, Topic};
 use super::lifecycle::State;
 use super::message::{Envelope, NotAnswered, ReplyRight};
-use super::timers::Alarm;
+use super::room::{Ticket, Waiting};
+use super::timers::{Alarm, far};
 use super::usage::add;
-use crate::host::agent::AbiError;
+use crate::host::agent::{AbiError, Capability};
 
 /// The way out of one agent.
 #[derive(Clone)]
@@ -34,7 +36,12 @@ pub(crate) struct Outgoing {
     to: Arc<Actor>,
     envelope: Option<Envelope>,
     correlation: Option<u64>,
+    /// When its sender waits no longer, and what it is told then.
     until: Instant,
+    answer: AbiError,
+    ticket: Ticket,
+    waker: Option<Waker>,
+    waiting: Option<Waiting>,
 }
 
 struct Unpark(Thread);
@@ -61,6 +68,7 @@ fn code(error: &SendError) -> AbiError {
         SendError::Unknown(_) | SendError::NoSubscriber(_) => AbiError::NotFound,
         SendError::NotRunning { .. } => AbiError::Gone,
         SendError::TooLarge { .. } => AbiError::TooLarge,
+        SendError::TimedOut(_) => AbiError::TimedOut,
         SendError::Full(_) => AbiError::Full,
     }
 }
@@ -74,9 +82,9 @@ impl Post {
         self.0.upgrade().ok_or(AbiError::Gone)
     }
 
-    /// Counts a call that was denied.
-    fn denied(actor: &Actor) -> AbiError {
-        actor.violation(1);
+    /// Counts a message to somebody to whom the agent may not write.
+    fn denied(actor: &Actor, to: &str) -> AbiError {
+        actor.denied(Capability::Messages, to);
         AbiError::Denied
     }
 
@@ -95,23 +103,27 @@ impl Post {
             None => None,
             Some(time) => Some(Self::expect(&actor, &mut envelope, time)?),
         };
+        let now = Instant::now();
         let patience = match to.config.mailbox.when_full {
             // It would wait for itself.
-            WhenFull::Block(time) if !Arc::ptr_eq(&actor, &to) => Some(time),
+            WhenFull::Block(time) if !Arc::ptr_eq(&actor, &to) => Some(far(now, time)),
             _ => None,
         };
-        let until = patience.map(|time| Instant::now() + time);
-        let mut outgoing = Outgoing {
-            from: actor,
-            to,
-            envelope: Some(envelope),
-            correlation,
-            until: until.unwrap_or_else(Instant::now),
-        };
-        // Without a waker, a full mailbox refuses.
-        match outgoing.offer(patience.map(|_| this_thread()).as_ref()) {
+        let (mut until, mut answer) = (patience.unwrap_or(now), AbiError::Full);
+        if let Some(deadline) = envelope.deadline.filter(|deadline| *deadline < until) {
+            (until, answer) = (deadline, AbiError::TimedOut);
+        }
+        let ticket = Ticket::new(&to);
+        let envelope = Some(envelope);
+        let mut outgoing =
+            Outgoing { from: actor, to, envelope, correlation, until, answer, ticket, waker: None, waiting: None };
+        match outgoing.offer(patience.is_some() && now < until) {
             Some(done) => done.map(Sent::Done),
-            None => Ok(Sent::Wait(outgoing)),
+            None => {
+                outgoing.waiting = outgoing.from.common.waits.begin(outgoing.from.identity.id, outgoing.to.identity.id);
+                // Each would wait for the other: nobody would make room.
+                if outgoing.waiting.is_none() { Err(AbiError::Full) } else { Ok(Sent::Wait(outgoing)) }
+            }
         }
     }
 
@@ -124,14 +136,14 @@ impl Post {
             return match found {
                 Some(found) if Arc::ptr_eq(&found, actor) || peers.allows(found.identity.name.as_str()) => Ok(found),
                 None if peers.is_all() => Err(AbiError::NotFound),
-                _ => Err(Self::denied(actor)),
+                _ => Err(Self::denied(actor, to)),
             };
         }
         if to == actor.identity.name.as_str() {
             return Ok(actor.clone());
         }
         if !peers.is_all() && !peers.allows(to) {
-            return Err(if AgentName::new(to).is_ok() { Self::denied(actor) } else { AbiError::Invalid });
+            return Err(if AgentName::new(to).is_ok() { Self::denied(actor, to) } else { AbiError::Invalid });
         }
         match directory.by_name(to) {
             Some(found) => Ok(found),
@@ -141,15 +153,14 @@ impl Post {
 
     /// Prepares for a reply to `envelope`.
     fn expect(actor: &Arc<Actor>, envelope: &mut Envelope, time: Duration) -> Result<u64, AbiError> {
-        let deadline = Instant::now() + time;
+        let deadline = far(Instant::now(), time);
         let mut desk = actor.desk.lock();
-        if desk.waiting.len() >= actor.config.requests {
+        if !desk.may_ask(actor.config.requests) {
             return Err(AbiError::Full);
         }
         let correlation = desk.requests;
         desk.requests += 1;
-        let alarm = actor.common.timers.at(deadline, Alarm::Request(Arc::downgrade(actor), correlation));
-        desk.waiting.insert(correlation, alarm);
+        desk.waiting.insert(correlation, None);
         drop(desk);
         envelope.correlation = Some(correlation);
         envelope.deadline = Some(deadline);
@@ -159,7 +170,11 @@ impl Post {
 
     fn publish(actor: &Arc<Actor>, topic: &str, body: Arc<[u8]>) -> Result<Sent, AbiError> {
         let Some(topic) = actor.config.publish.get(topic) else {
-            return Err(if Topic::new(topic).is_ok() { Self::denied(actor) } else { AbiError::Invalid });
+            return Err(if Topic::new(topic).is_ok() {
+                Self::denied(actor, &format!("#{topic}"))
+            } else {
+                AbiError::Invalid
+            });
         };
         let envelope = Envelope::new(Some(actor.identity.clone()), body);
         let receivers = fan_out(&actor.common.directory.by_topic(topic.as_str()), topic, envelope, Some(actor));
@@ -175,15 +190,15 @@ impl Post {
     /// [`AbiError::Gone`] if none will come, because the agent is being stopped.
     pub fn take(&self, waker: Option<&Waker>) -> Result<Option<Envelope>, AbiError> {
         let actor = self.actor()?;
-        let mut late = Vec::new();
+        let mut aside = Aside::default();
         let mut desk = actor.desk.lock();
-        let taken = desk.take_mail(&mut late);
+        let taken = desk.take_mail(&mut aside);
         let running = desk.state == State::Running;
         if taken.is_none() && running {
             desk.reader = waker.cloned();
         }
         drop(desk);
-        actor.bury(late, DeadReason::Expired);
+        actor.put_aside(aside);
         match &taken {
             Some(message) => {
                 add(&actor.counters.messages_in, 1);
@@ -231,7 +246,7 @@ impl Post {
         let number = desk.timers_set;
         desk.timers_set += 1;
         let alarm = Alarm::Timer(Arc::downgrade(&actor), number, token);
-        let alarm = actor.common.timers.at(Instant::now() + after, alarm);
+        let alarm = actor.common.timers.at(far(Instant::now(), after), alarm);
         desk.timers.insert(number, alarm);
         Ok(())
     }
@@ -284,34 +299,58 @@ impl Outgoing {
         self.until
     }
 
-    /// Offers it again, and says what the guest is told; `None` to wait on.
-    pub fn try_again(&mut self, waker: &Waker, now: Instant) -> Option<Result<i64, AbiError>> {
-        let patient = now < self.until;
-        self.offer(patient.then_some(waker))
+    /// Its sender waits no longer than until `at`, and is told that there was no room.
+    pub fn until_at_most(&mut self, at: Instant) {
+        if at < self.until {
+            (self.until, self.answer) = (at, AbiError::Full);
+        }
     }
 
-    fn offer(&mut self, waker: Option<&Waker>) -> Option<Result<i64, AbiError>> {
+    /// Offers it again, and says what the guest is told; `None` to wait on.
+    pub fn try_again(&mut self, now: Instant) -> Option<Result<i64, AbiError>> {
+        if now >= self.until && self.answer == AbiError::TimedOut {
+            return Some(Err(AbiError::TimedOut));
+        }
+        self.offer(now < self.until)
+    }
+
+    fn offer(&mut self, patient: bool) -> Option<Result<i64, AbiError>> {
         let Some(envelope) = self.envelope.take() else { return Some(Err(AbiError::Failed)) };
-        let bytes = envelope.body.len() as u64;
-        match self.to.offer(envelope, waker) {
+        let (bytes, deadline) = (envelope.body.len() as u64, envelope.deadline);
+        if patient && self.waker.is_none() && self.ticket.number().is_some() {
+            self.waker = Some(this_thread());
+        }
+        let waker = || self.waker.clone().unwrap_or_else(this_thread);
+        let waker = patient.then_some(&waker as &dyn Fn() -> Waker);
+        match self.to.offer(envelope, Some(Patience { ticket: &mut self.ticket, waker })) {
             Offered::Taken => {
                 self.from.sent(1, bytes);
+                if let (Some(id), Some(deadline)) = (self.correlation, deadline) {
+                    self.from.expect_until(id, deadline);
+                }
                 Some(Ok(self.correlation.map_or(1, |id| i64::try_from(id).unwrap_or(i64::MAX))))
             }
             Offered::Full(envelope) => {
                 self.envelope = Some(envelope);
                 None
             }
-            Offered::Refused(mut envelope, error) => {
-                // The guest is told at once, and no reply is waited for.
-                if let Some(right) = envelope.reply_to.take() {
-                    right.forget();
-                }
-                if let Some(alarm) = self.correlation.and_then(|id| self.from.desk.lock().waiting.remove(&id)) {
-                    self.from.common.timers.cancel(alarm);
-                }
+            Offered::Refused(envelope, error) => {
+                self.envelope = Some(envelope);
                 Some(Err(code(&error)))
             }
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // It was not taken. The guest is told at once, and no reply is waited for.
+        let Some(mut envelope) = self.envelope.take() else { return };
+        if let Some(right) = envelope.reply_to.take() {
+            right.forget();
+        }
+        if let Some(alarm) = self.correlation.and_then(|id| self.from.desk.lock().waiting.remove(&id).flatten()) {
+            self.from.common.timers.cancel(alarm);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::actor::{Actor, After};
 use super::body::{Body, Given};
 use super::config::OnFailure;
 use super::dead::DeadReason;
-use super::desk::{Executed, Job, Turn};
+use super::desk::{Aside, Executed, Job, Turn};
 use super::error::{ExecuteError, StartError};
 use super::lifecycle::{Move, State, next};
 use super::message::Envelope;
@@ -147,7 +147,7 @@ impl Actor {
     }
 
     fn next_work(&self, body: &mut Option<Body>) -> Work {
-        let mut late = Vec::new();
+        let mut aside = Aside::default();
         let (work, limits) = {
             let mut desk = self.desk.lock();
             let work = match desk.state {
@@ -167,11 +167,11 @@ impl Actor {
                     } else {
                         let mail_first = desk.mail_first && !begins && desk.is_called;
                         desk.mail_first = !desk.mail_first;
-                        let mail = if mail_first { desk.take_mail(&mut late) } else { None };
+                        let mail = if mail_first { desk.take_mail(&mut aside) } else { None };
                         match (mail, desk.jobs.is_empty()) {
                             (Some(message), _) => Work::Message(message),
                             (None, false) => desk.jobs.pop_front().map_or(Work::Nothing, Work::Job),
-                            (None, true) => desk.take_mail(&mut late).map_or(Work::Nothing, Work::Message),
+                            (None, true) => desk.take_mail(&mut aside).map_or(Work::Nothing, Work::Message),
                         }
                     }
                 }
@@ -182,7 +182,7 @@ impl Actor {
         if let (Some(limits), Some(body)) = (limits, body) {
             body.set_limits(&limits);
         }
-        self.bury(late, DeadReason::Expired);
+        self.put_aside(aside);
         work
     }
 

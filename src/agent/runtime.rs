@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use cofferdam_engine::Engine;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{broadcast, oneshot};
 
-use super::actor::{Actor, Common, Offered, Refusal};
+use super::actor::{Actor, Common, Offered, Patience, Refusal};
 use super::body::Hooks;
 use super::builder::RuntimeBuilder;
 use super::config::{AgentConfig, FuelRate, WhenFull};
@@ -24,7 +24,8 @@ use super::id::{Address, AgentId, AgentName, Identity, Topic};
 use super::lifecycle::State;
 use super::message::{Envelope, HostRequest, ReplyRight};
 use super::post::fan_out;
-use super::timers::{Alarm, Timers};
+use super::room::Ticket;
+use super::timers::{Alarm, Set, Timers, far};
 use super::usage::AgentInfo;
 use crate::audit::EventKind;
 use crate::host::agent::{self, Capability, LogLine, MODULE};
@@ -97,26 +98,31 @@ impl Drop for Inner {
     }
 }
 
+/// A message that was not accepted yet. Whoever asked is told so, and waits for no reply to it.
+struct Unsent(Option<Envelope>);
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if let Some(right) = self.0.take().and_then(|mut envelope| envelope.reply_to.take()) {
+            right.forget();
+        }
+    }
+}
+
 /// Gives what `future` gives, unless that takes longer than until `at`.
 async fn until<F: Future>(timers: &Timers, at: Instant, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut alarm = None;
-    let done = poll_fn(|context| match future.as_mut().poll(context) {
+    poll_fn(|context| match future.as_mut().poll(context) {
         Poll::Ready(value) => Poll::Ready(Some(value)),
         Poll::Pending if Instant::now() >= at => Poll::Ready(None),
         Poll::Pending => {
-            if let Some(alarm) = alarm.take() {
-                timers.cancel(alarm);
-            }
-            alarm = Some(timers.at(at, Alarm::Wake(context.waker().clone())));
+            drop(alarm.take());
+            alarm = Some(Set(timers, timers.at(at, Alarm::Wake(context.waker().clone()))));
             Poll::Pending
         }
     })
-    .await;
-    if let Some(alarm) = alarm {
-        timers.cancel(alarm);
-    }
-    done
+    .await
 }
 
 impl Runtime {
@@ -296,38 +302,39 @@ impl Runtime {
     async fn deliver(&self, to: &Address, envelope: Envelope) -> Result<(), SendError> {
         let common = &self.0.common;
         let actor = common.directory.one(to).ok_or_else(|| UnknownAgent(to.clone()))?;
-        let mut waiting = Some(envelope);
-        let limit = match actor.config.mailbox.when_full {
-            WhenFull::Block(time) => time,
-            WhenFull::Reject | WhenFull::DropOldest => Duration::ZERO,
-        };
-        let refused = |mut envelope: Envelope, error| {
-            // Who asked is told here.
-            if let Some(right) = envelope.reply_to.take() {
-                right.forget();
-            }
-            Poll::Ready(Err(error))
-        };
+        let mut waiting = Unsent(Some(envelope));
         let begun = Instant::now();
-        let offered = poll_fn(|context| match waiting.take() {
-            None => Poll::Ready(Err(SendError::Full(to.clone()))),
-            Some(envelope) => {
-                let patience = (begun.elapsed() < limit).then(|| context.waker());
-                match actor.offer(envelope, patience) {
-                    Offered::Taken => Poll::Ready(Ok(())),
-                    Offered::Refused(envelope, error) => refused(envelope, error),
-                    Offered::Full(envelope) => {
-                        waiting = Some(envelope);
-                        Poll::Pending
-                    }
+        let patience = match actor.config.mailbox.when_full {
+            WhenFull::Block(time) => far(begun, time),
+            WhenFull::Reject | WhenFull::DropOldest => begun,
+        };
+        let deadline = waiting.0.as_ref().and_then(|envelope| envelope.deadline);
+        let at = deadline.map_or(patience, |deadline| deadline.min(patience));
+        let mut ticket = Ticket::new(&actor);
+        let offered = poll_fn(|context| {
+            let Some(envelope) = waiting.0.take() else { return Poll::Ready(Err(SendError::Full(to.clone()))) };
+            let waker = || context.waker().clone();
+            let waker = (Instant::now() < at).then_some(&waker as &dyn Fn() -> Waker);
+            match actor.offer(envelope, Some(Patience { ticket: &mut ticket, waker })) {
+                Offered::Taken => Poll::Ready(Ok(())),
+                Offered::Refused(envelope, error) => {
+                    waiting.0 = Some(envelope);
+                    Poll::Ready(Err(error))
+                }
+                Offered::Full(envelope) => {
+                    waiting.0 = Some(envelope);
+                    Poll::Pending
                 }
             }
         });
-        let done = until(&common.timers, begun + limit, offered).await;
-        if let Some(right) = waiting.and_then(|mut envelope| envelope.reply_to.take()) {
-            right.forget();
+        match until(&common.timers, at, offered).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(SendError::Full(_))) | None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                Err(SendError::TimedOut(to.clone()))
+            }
+            Some(Err(error)) => Err(error),
+            None => Err(SendError::Full(to.clone())),
         }
-        done.unwrap_or_else(|| Err(SendError::Full(to.clone())))
     }
 
     /// Sends a message from the host and waits for the reply.
@@ -340,20 +347,19 @@ impl Runtime {
         }
         let (answer, reply) = oneshot::channel();
         let request = HostRequest::new(answer);
-        let deadline = Instant::now() + timeout.min(Duration::from_secs(86_400 * 365));
+        let deadline = far(Instant::now(), timeout);
         let mut envelope = Envelope::new(None, body.into());
         envelope.deadline = Some(deadline);
         envelope.correlation = Some(0);
         envelope.depth = agent::depth_here();
         envelope.reply_to = Some(ReplyRight::host(&request));
         let timers = &self.0.common.timers;
-        let alarm = timers.at(deadline, Alarm::HostRequest(request));
-        let done = match self.deliver(to, envelope).await {
+        let _alarm = Set(timers, timers.at(deadline, Alarm::HostRequest(request)));
+        match self.deliver(to, envelope).await {
             Ok(()) => reply.await.unwrap_or(Err(RequestError::NoReply)),
+            Err(SendError::TimedOut(_)) => Err(RequestError::TimedOut),
             Err(error) => Err(error.into()),
-        };
-        timers.cancel(alarm);
-        done
+        }
     }
 
     /// Lets the agent finish what is queued, within [`AgentConfig::drain`], runs `shutdown`, and gives its memory
@@ -521,7 +527,7 @@ impl Runtime {
     /// Some were cut off.
     pub async fn shutdown(&self, timeout: Duration) -> Result<Vec<(AgentName, Drained)>, ShutdownTimedOut> {
         let common = &self.0.common;
-        let at = Instant::now() + timeout;
+        let at = far(Instant::now(), timeout);
         common.directory.close();
         let actors = common.directory.all();
         // All drain at once; then each is waited for.

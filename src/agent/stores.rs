@@ -28,6 +28,12 @@ impl Stores {
             agent = agent.tools(ToolAccess::new(tools.clone(), config.tools.clone()));
         }
         agent.messages.post = Some(Post::new(actor));
+        let denied = Arc::downgrade(actor);
+        agent = agent.on_denied(move |capability, what| {
+            if let Some(actor) = denied.upgrade() {
+                actor.denied(capability, what);
+            }
+        });
         let mut state = GuestState::default().with_agent(agent);
         if !grants.allows(wasi::MODULE, "fd_write") {
             return Ok(state);

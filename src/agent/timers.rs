@@ -56,6 +56,21 @@ fn with(actor: &Weak<Actor>, act: impl FnOnce(&Arc<Actor>)) {
     }
 }
 
+/// `time` from `now`, or as good as never.
+pub(super) fn far(now: Instant, time: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(86_400 * 365);
+    now.checked_add(time).or_else(|| now.checked_add(YEAR)).unwrap_or(now)
+}
+
+/// An alarm that somebody waits for: taken back when it is dropped.
+pub(super) struct Set<'a>(pub &'a Timers, pub AlarmId);
+
+impl Drop for Set<'_> {
+    fn drop(&mut self) {
+        self.0.cancel(self.1);
+    }
+}
+
 /// Names an alarm, so that it can be taken back.
 pub(super) type AlarmId = (Instant, u64);
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::sandbox::{CallError, CallErrorKind, LoadError, Outcome, Printable, Receipt};
+use crate::sandbox::{CallError, CallErrorKind, LoadError, Outcome, Receipt, is_hidden};
 
 /// The last second that an RFC 3339 date can say: the end of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -33,6 +33,9 @@ pub struct Event {
     pub subject: Subject,
     /// What.
     pub kind: EventKind,
+    /// Who brought it about, if that is somebody else: of a tool's event, the agent that called it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<AuditText>,
     /// More of it, in words: capped and escaped.
     #[serde(skip_serializing_if = "AuditText::is_empty")]
     pub detail: AuditText,
@@ -46,7 +49,14 @@ impl Event {
     #[must_use]
     pub fn new(subject: Subject, kind: EventKind, detail: impl AsRef<str>) -> Self {
         let detail = AuditText::new(detail.as_ref());
-        Self { at: SystemTime::now(), subject, kind, detail, receipt: None }
+        Self { at: SystemTime::now(), subject, kind, by: None, detail, receipt: None }
+    }
+
+    /// The same, brought about by the agent called `name`.
+    #[must_use]
+    pub fn by(mut self, name: impl AsRef<str>) -> Self {
+        self.by = Some(AuditText::new(name.as_ref()));
+        self
     }
 
     /// The same with what the call cost.
@@ -218,16 +228,27 @@ impl Serialize for Subject {
 pub struct AuditText(Arc<str>);
 
 impl AuditText {
-    /// Longest text kept, in characters before escaping.
+    /// Longest text kept, in bytes, those of escapes included.
     pub const MAX: usize = 1024;
 
     /// `text`, cut and escaped.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self(match text.char_indices().nth(Self::MAX) {
-            None => Printable::whole(text).to_string().into(),
-            Some((cut, _)) => format!("{}…", Printable::whole(&text[..cut])).into(),
-        })
+        let mut shown = String::new();
+        for c in text.chars() {
+            let before = shown.len();
+            if is_hidden(c) {
+                shown.extend(c.escape_default());
+            } else {
+                shown.push(c);
+            }
+            if shown.len() > Self::MAX {
+                shown.truncate(before);
+                shown.push('…');
+                break;
+            }
+        }
+        Self(shown.into())
     }
 
     /// The text.
@@ -271,10 +292,27 @@ mod tests {
         let event = Event::new(Subject::agent(&text, Uuid::nil()), EventKind::Violation, &text);
         let line = serde_json::to_string(&event).expect("it can be written");
         assert!(line.is_ascii() || !line.chars().any(crate::sandbox::is_hidden), "{line}");
-        assert!(!line.contains('\n') && line.len() < 32 << 10, "{} bytes", line.len());
+        assert!(!line.contains('\n') && line.len() < 3 << 10, "{} bytes", line.len());
         let read: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
         assert_eq!(read["kind"], EventKind::Violation.to_string());
         assert!(read["agent"].as_str().is_some_and(|name| name.starts_with("\\u{1b}[2J\\n\\u{202e}")), "{read}");
+    }
+
+    #[test]
+    fn text_is_cut_between_characters_and_escapes() {
+        let most = AuditText::MAX;
+        for (piece, shown) in [("x", "x"), ("€", "€"), ("\u{202e}", "\\u{202e}"), ("\n", "\\n")] {
+            let fits = most / shown.len();
+            assert_eq!(AuditText::new(&piece.repeat(fits)).as_str(), shown.repeat(fits));
+            assert_eq!(AuditText::new(&piece.repeat(fits + 1)).as_str(), shown.repeat(fits) + "…");
+        }
+    }
+
+    #[test]
+    fn an_event_says_who_brought_it_about() {
+        let event = Event::new(Subject::tool("search"), EventKind::DeniedCall, "").by("agent\n7");
+        let line = serde_json::to_string(&event).expect("it can be written");
+        assert!(line.contains(r#""kind":"denied_call","by":"agent\\n7""#), "{line}");
     }
 
     #[test]

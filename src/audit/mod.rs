@@ -6,7 +6,10 @@
 mod event;
 mod log;
 mod memory;
+mod queue;
 mod rotate;
+mod throttle;
+mod writer;
 
 use std::io;
 

@@ -5,19 +5,19 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use cofferdam::Sandbox;
 use cofferdam::policy::file::StdinPart;
 use cofferdam::sandbox::Printable;
 use cofferdam::tool::{
-    Answer, MAX_NAME, Tool as _, ToolBuildError, ToolError, ToolOutput, ToolRegistry, WasmTool, parse,
+    Answer, FailureKind, MAX_NAME, Tool as _, ToolBuildError, ToolError, ToolOutput, ToolRegistry, WasmTool, parse,
 };
+use cofferdam::{Limit, Sandbox};
 use serde_json::{Value, json};
 
 use super::cache::{CacheArgs, trusted};
 use super::policy_args::{AUTO, PolicyArgs, Resolved};
-use super::report::{Bounds, Context, Ending};
+use super::report::{Bounds, Context, Ending, raise};
 use super::run::{given_to, load, read_module, within_reach_of_guest};
-use super::say::{print, print_results, say};
+use super::say::{print_results, say};
 
 /// Call a tool with JSON and print its answer as JSON.
 ///
@@ -122,10 +122,10 @@ impl Call {
             module: None,
         };
         let (ending, written) = match self.attempt(&mut context) {
-            Ok(Done::Schema(text)) => {
-                print(&text)?;
-                return Ok(0);
-            }
+            Ok(Done::Schema(text)) => match print_results(&text) {
+                Ok(()) => (Box::new(Ending::answered(&ToolOutput::new(Value::Null))), String::new()),
+                Err(error) => (Box::new(Ending::unsaid(&error)), String::new()),
+            },
             Ok(Done::Answer(output, ending)) => match print_results(&self.printed(&output.value)) {
                 Ok(()) => (ending, output.stderr),
                 Err(error) => (Box::new(Ending::unsaid(&error)), output.stderr),
@@ -157,7 +157,10 @@ impl Call {
         let resolved = self.policy.resolve()?;
         context.fuel_mode = resolved.policy.fuel_mode;
         resolved.engine_is_known()?;
-        let arguments = self.arguments(&resolved)?;
+        let arguments = match self.arguments(&resolved)? {
+            Ok(arguments) => arguments,
+            Err(refused) => return Ok(refused.into()),
+        };
         let bytes = read_module(&self.tool, resolved.policy.module_limits.module_bytes)?;
         let given = match given_to(&self.policy, &self.tool, &bytes, &resolved) {
             Ok(given) => given,
@@ -214,10 +217,11 @@ impl Call {
         }
     }
 
-    /// The text of the arguments: at most one byte more than may be.
-    fn arguments(&self, resolved: &Resolved) -> anyhow::Result<Vec<u8>> {
+    /// The text of the arguments, unless it is longer than it may be.
+    fn arguments(&self, resolved: &Resolved) -> anyhow::Result<Result<Vec<u8>, Ending>> {
         if self.arguments != "-" {
-            return Ok(self.arguments.clone().into_bytes());
+            // How long it is in the end, the tool's message says.
+            return Ok(Ok(self.arguments.clone().into_bytes()));
         }
         let most = resolved.policy.limits.message.get();
         let mut text = Vec::new();
@@ -232,12 +236,12 @@ impl Call {
             }
         }
         .context("cannot read the arguments from standard input")?;
-        anyhow::ensure!(
-            text.len() as u64 <= most,
-            "the arguments on standard input are above the cap of {}; raise it with --message",
-            resolved.policy.limits.message
-        );
-        Ok(text)
+        if text.len() as u64 > most {
+            let cap = resolved.policy.limits.message;
+            let why = format!("the arguments on standard input are above the cap of {cap}; raise it with --message");
+            return Ok(Err(Ending::refused("arguments", why)));
+        }
+        Ok(Ok(text))
     }
 
     /// The file's name without its extension, as far as it can be a tool's.
@@ -264,7 +268,16 @@ fn described(tool: &WasmTool) -> anyhow::Result<String> {
 fn not_built(error: ToolBuildError, bounds: &Bounds) -> anyhow::Result<Done> {
     match error {
         ToolBuildError::SchemaCall(error) => failed(error, bounds),
-        ToolBuildError::SchemaStopped { limit, .. } => Ok(Ending::stopped(limit.reason(), error.to_string()).into()),
+        ToolBuildError::SchemaStopped { limit, fuel, time } => {
+            let limits = &bounds.limits;
+            let own = match limit {
+                Limit::Fuel => fuel < limits.fuel,
+                Limit::Deadline => limits.timeout.is_none_or(|timeout| time < timeout),
+                _ => false,
+            };
+            let how = if own { "; no tool has more for its schema".to_owned() } else { raise(limit, bounds) };
+            Ok(Ending::stopped(limit.reason(), format!("{error}{how}")).into())
+        }
         error => Ok(Ending::refused("tool", error).into()),
     }
 }
@@ -272,10 +285,19 @@ fn not_built(error: ToolBuildError, bounds: &Bounds) -> anyhow::Result<Done> {
 fn failed(error: ToolError, bounds: &Bounds) -> anyhow::Result<Done> {
     let message = error.to_string();
     match error {
+        ToolError::Tool(failure) if matches!(failure.why, FailureKind::NoRoom { capped: true, .. }) => {
+            let lowered = bounds.limits.memory < bounds.granted.limits.memory;
+            let message = message.replace("raise it with `Limits::memory`", &bounds.raise("--memory", lowered));
+            Ok(Done::Ended(Box::new(Ending::stopped(Limit::Memory.reason(), message)), failure.stderr))
+        }
         ToolError::Tool(failure) => {
+            let words = match (&failure.why, &failure.call) {
+                (FailureKind::NoRoom { .. }, _) | (_, None) => failure.why.to_string(),
+                (_, Some(call)) => call.to_string(),
+            };
             let ending = match (&failure.call, &failure.receipt) {
                 (Some(call), _) if call.exit_code().is_none() => {
-                    Ending::called(call.outcome(), call.receipt().clone(), bounds).saying(&call.to_string())
+                    Ending::called(call.outcome(), call.receipt().clone(), bounds).saying(&words)
                 }
                 _ => Ending::failed(&failure),
             };

@@ -374,7 +374,7 @@ fn value(v: &Value) -> Json {
 }
 
 /// Which limit it was and what raises it.
-fn raise(limit: Limit, bounds: &Bounds) -> String {
+pub fn raise(limit: Limit, bounds: &Bounds) -> String {
     let (limits, granted) = (&bounds.limits, &bounds.granted.limits);
     let (now, flag, lowered) = match limit {
         Limit::Fuel => (format!("the budget was {}", limits.fuel.get()), "--fuel", limits.fuel < granted.fuel),
@@ -419,7 +419,7 @@ pub struct Bounds {
 
 impl Bounds {
     /// How to raise a limit, which the declaration may have `lowered`.
-    fn raise(&self, flag: &str, lowered: bool) -> String {
+    pub fn raise(&self, flag: &str, lowered: bool) -> String {
         if lowered {
             "the module's own declaration lowers it to that; --ignore-declared runs it without the declaration"
                 .to_owned()

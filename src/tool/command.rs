@@ -41,6 +41,8 @@ pub(super) fn call(
                 let why = FailureKind::Exit(output.exit_code);
                 return Err(ToolError::tool(why, stderr, Some(output.receipt)));
             }
+            // Work like a guest's.
+            let _turn = sandbox.resources().permit();
             answer(&output.stdout, given.answer, stderr, output.receipt)
         }
         Err(CommandError::Ended { error, stderr, .. }) => Err(ToolError::call(error, logged(name, &stderr))),

@@ -26,6 +26,9 @@ pub enum ToolError {
     /// The tool's fault.
     #[error("{0}")]
     Tool(Box<ToolFailure>),
+    /// It was cancelled before or after the tool itself ran.
+    #[error("the call was cancelled")]
+    Cancelled,
     /// A limit stopped it. The error names the limit and what raises it.
     #[error("the tool was stopped: {0}")]
     Stopped(CallError),
@@ -67,6 +70,16 @@ pub enum FailureKind {
     /// It trapped, handed out pointers that lie outside of its memory, or could not be called.
     #[error("the tool failed: {0}")]
     Trapped(String),
+    /// It has no room for its arguments.
+    #[error("the tool failed: its `{allocator}` has no room for {len} bytes{}", Capped(*.capped))]
+    NoRoom {
+        /// What was asked for room: an export, or `memory.grow` where there is none.
+        allocator: String,
+        /// The bytes wanted.
+        len: u64,
+        /// Whether the cap of its memory was in the way. If not, the tool itself is.
+        capped: bool,
+    },
     /// Its answer is no JSON.
     #[error("the tool's answer is {0}")]
     Json(JsonError),
@@ -79,6 +92,14 @@ pub enum FailureKind {
     /// A tool that is no guest failed.
     #[error("the tool failed: {0}")]
     Other(Printable),
+}
+
+struct Capped(bool);
+
+impl fmt::Display for Capped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 { f.write_str(": its memory is at the cap (raise it with `Limits::memory`)") } else { Ok(()) }
+    }
 }
 
 /// Most of standard error that stands in a message, in characters.
@@ -117,6 +138,11 @@ impl ToolError {
             (_, Outcome::Refused(refusal @ CallRefusal::MessageTooLong { .. })) => {
                 return Self::Arguments(refusal.to_string());
             }
+            (_, Outcome::Refused(CallRefusal::NoRoom { allocator, len })) => FailureKind::NoRoom {
+                allocator: allocator.clone(),
+                len: *len,
+                capped: error.receipt().refused_growths > 0,
+            },
             (CallErrorKind::Exit, _) => FailureKind::Exit(error.exit_code().unwrap_or_default()),
             _ => FailureKind::Trapped(error.to_string()),
         };
@@ -130,8 +156,10 @@ impl ToolError {
         match self {
             Self::Unknown(_) => "unknown_tool",
             Self::Arguments(_) => "arguments",
+            Self::Cancelled => Limit::Cancelled.reason(),
             Self::Tool(failure) => match failure.why {
                 FailureKind::Exit(_) => "exit_code",
+                FailureKind::NoRoom { capped: true, .. } => Limit::Memory.reason(),
                 FailureKind::Json(_) | FailureKind::NotText | FailureKind::Schema(_) => "answer",
                 _ => failure.call.as_ref().and_then(|call| call.outcome().reason()).unwrap_or("failed"),
             },
@@ -147,6 +175,10 @@ impl ToolError {
     pub fn limit(&self) -> Option<Limit> {
         match self {
             Self::Stopped(call) => call.limit(),
+            Self::Cancelled => Some(Limit::Cancelled),
+            Self::Tool(failure) if matches!(failure.why, FailureKind::NoRoom { capped: true, .. }) => {
+                Some(Limit::Memory)
+            }
             Self::Guest(GuestError::Instantiate(error)) => match error {
                 InstantiateError::Memory { .. } => Some(Limit::Memory),
                 InstantiateError::TableElements { .. } => Some(Limit::TableElements),

@@ -53,20 +53,66 @@ fn counted(text: &[u8]) -> usize {
     count
 }
 
-/// How much there is in `value` to be looked at: its values, and its text in units of 16 bytes. `None` if it
-/// is nested deeper than any text of JSON.
-pub(super) fn weight(value: &Value, depth: usize) -> Option<u64> {
-    if depth > MAX_DEPTH {
-        return None;
+/// The weight of text: one, and one for each 16 bytes.
+pub(super) const fn text_weight(text: &str) -> u64 {
+    1 + text.len() as u64 / 16
+}
+
+/// No less than the [weight](Size::weight) of the JSON in `text`.
+pub(super) fn heaviest(text: &[u8]) -> u64 {
+    1 + counted(text) as u64 + text.len() as u64 / 16
+}
+
+/// How much there is in a value to be looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    /// Its values, and its text in units of 16 bytes.
+    pub weight: u64,
+    /// Its values.
+    pub values: u64,
+    /// Bytes of all names in it.
+    pub names: u64,
+    /// No less than the bytes of the longest pointer to a value in it.
+    pub path: u64,
+}
+
+impl Size {
+    /// That of `value`; `None` if it is nested deeper than any text of JSON.
+    pub fn of(value: &Value) -> Option<Self> {
+        Self::of_at(value, 0)
     }
-    let text = |s: &str| 1 + s.len() as u64 / 16;
-    match value {
-        Value::String(s) => Some(text(s)),
-        Value::Array(list) => list.iter().try_fold(1_u64, |sum, item| Some(sum + weight(item, depth + 1)?)),
-        Value::Object(map) => {
-            map.iter().try_fold(1_u64, |sum, (key, item)| Some(sum + text(key) + weight(item, depth + 1)?))
+
+    /// The same of a value that stands at `depth`.
+    pub fn of_at(value: &Value, depth: usize) -> Option<Self> {
+        if depth > MAX_DEPTH {
+            return None;
         }
-        _ => Some(1),
+        let mut size = Self { weight: 1, values: 1, ..Self::default() };
+        let mut add = |name: u64, inner: Self| {
+            size.weight += inner.weight;
+            size.values += inner.values;
+            size.names += inner.names;
+            // Characters that have a meaning in pointers are written as two.
+            size.path = size.path.max(inner.path + 1 + 2 * name);
+        };
+        match value {
+            Value::String(text) => size.weight = text_weight(text),
+            Value::Array(list) => {
+                for item in list {
+                    // The number of an item has no more than 20 digits.
+                    add(10, Self::of_at(item, depth + 1)?);
+                }
+            }
+            Value::Object(map) => {
+                for (key, item) in map {
+                    let inner = Self::of_at(item, depth + 1)?;
+                    let (name, weight) = (key.len() as u64, inner.weight + text_weight(key));
+                    add(name, Self { weight, names: inner.names + name, ..inner });
+                }
+            }
+            _ => {}
+        }
+        Some(size)
     }
 }
 
@@ -89,9 +135,30 @@ mod tests {
 
     #[test]
     fn weight_is_values_and_text() {
-        assert_eq!(weight(&json!([1, [true], {"a": null}]), 0), Some(1 + 1 + 2 + 3));
-        assert_eq!(weight(&json!("x".repeat(160)), 0), Some(11));
+        let weight = |value| Size::of(&value).map(|size| size.weight);
+        assert_eq!(weight(json!([1, [true], {"a": null}])), Some(1 + 1 + 2 + 3));
+        assert_eq!(weight(json!("x".repeat(160))), Some(11));
         let deep = (0..200).fold(json!(0), |inner, _| json!([inner]));
-        assert_eq!(weight(&deep, 0), None);
+        assert_eq!(weight(deep), None);
+        let size = Size::of(&json!({"abc": {"~": [1, 2]}, "x": "abc"})).expect("it is not deep");
+        assert_eq!((size.values, size.names), (6, 5));
+        assert!(size.path >= "/abc/~0/1".len() as u64);
+    }
+
+    #[test]
+    fn a_text_is_never_lighter_than_its_value() {
+        let texts = [
+            "0",
+            "[]",
+            "{}",
+            "[[],{}]",
+            r#"{"a":[1,2,{"b":"c"}],"d":",,:[{\\\""}"#,
+            r#"["0123456789abcdef0123456789abcdef"]"#,
+        ];
+        for text in texts {
+            let value = parse(text.as_bytes()).expect("it is JSON");
+            let weight = Size::of(&value).map_or(0, |size| size.weight);
+            assert!(heaviest(text.as_bytes()) >= weight, "{text}");
+        }
     }
 }

@@ -12,8 +12,7 @@ use super::check::{Check, SchemaError};
 use super::error::{FailureKind, ToolError};
 use super::{Tool, ToolOutput, is_name};
 use crate::audit::{AuditSink, Event, EventKind, NoAudit, Subject};
-use crate::host::agent::at_depth;
-use crate::sandbox::{CallOptions, CancelOnDrop, Printable, Resources, work_on};
+use crate::sandbox::{Busy, CallOptions, CancelOnDrop, Printable, Resources, Workers, work_on};
 
 /// Most tools in one registry, if nothing else is said.
 const ROOM: usize = 1_000;
@@ -24,7 +23,9 @@ const ROOM: usize = 1_000;
 /// - **Parallel calls** run in parallel, each in an instance of its own. [`ToolRegistry::call`] runs on the
 ///   caller's thread; [`ToolRegistry::call_async`] on the workers of the registry's [`Resources`]. When all of
 ///   them are taken, up to `max_queued_calls` more wait in the queue, and any further ones wait until there is
-///   room in it, first come, first served. None is refused for it; the time of a call starts when it runs.
+///   room in it, first come, first served. None is refused for it; the time of a call starts when it runs. Calls by
+///   agents have threads of their own, half as many as there are workers; any further ones are refused.
+/// - **Comparing** arguments and answers with schemas takes its turn with the guests that run.
 #[derive(Clone)]
 pub struct ToolRegistry(Arc<Inner>);
 
@@ -33,11 +34,14 @@ struct Inner {
     room: usize,
     resources: Arc<Resources>,
     audit: Arc<dyn AuditSink>,
-    /// Calls that agents may make at once. An agent that waits holds a thread, and its tool needs another.
+    /// Calls that agents may make at once. An agent that waits holds a worker: others are to be left for those who
+    /// do not wait.
     for_agents: Arc<Semaphore>,
+    /// Threads on which these calls run, one for each: never the workers, all of which may wait for tools.
+    agents_own: Workers,
 }
 
-struct Entry {
+pub(super) struct Entry {
     tool: Arc<dyn Tool>,
     input: Check,
     output: Option<Check>,
@@ -82,8 +86,11 @@ impl ToolRegistry {
     /// fail.
     #[must_use]
     pub fn with(resources: Arc<Resources>, room: usize, audit: Arc<dyn AuditSink>) -> Self {
-        let for_agents = Arc::new(Semaphore::new((resources.calls_in_flight() / 2).clamp(1, Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Inner { tools: RwLock::default(), room, resources, audit, for_agents }))
+        let at_once = (resources.calls_in_flight() / 2).clamp(1, Semaphore::MAX_PERMITS);
+        let for_agents = Arc::new(Semaphore::new(at_once));
+        // The queue is for the moment between the end of a call and that of its job.
+        let agents_own = Workers::new(at_once, at_once);
+        Self(Arc::new(Inner { tools: RwLock::default(), room, resources, audit, for_agents, agents_own }))
     }
 
     /// Adds a tool.
@@ -184,7 +191,7 @@ impl ToolRegistry {
     /// As [`ToolRegistry::call`].
     pub fn call_with(&self, name: &str, arguments: &Value, options: &CallOptions) -> Result<ToolOutput, ToolError> {
         let entry = self.entry(name)?;
-        self.run(&entry, arguments, options)
+        self.run(&entry, arguments, options).0
     }
 
     /// Calls the tool `name` on a worker, waiting for one if none is free. Dropping the future cancels the call.
@@ -205,7 +212,12 @@ impl ToolRegistry {
         arguments: Value,
         options: CallOptions,
     ) -> Result<ToolOutput, ToolError> {
-        self.call_at(0, name, arguments, options).await
+        let entry = self.entry(name)?;
+        let cancel = options.cancel.as_ref().map_or_else(CancelHandle::new, CancelHandle::child);
+        let options = options.cancel(&cancel);
+        let _cancel_on_drop = CancelOnDrop(Some(cancel));
+        let registry = self.clone();
+        work_on(&self.0.resources, move || registry.run(&entry, &arguments, &options).0).await?
     }
 
     /// Room for a call by an agent, if there is any.
@@ -213,33 +225,36 @@ impl ToolRegistry {
         self.0.for_agents.clone().try_acquire_owned().ok()
     }
 
-    /// The same for an agent, so many calls of tools behind one another.
-    pub(super) async fn call_at(
-        &self,
-        depth: u32,
-        name: &str,
-        arguments: Value,
-        options: CallOptions,
-    ) -> Result<ToolOutput, ToolError> {
-        let entry = self.entry(name)?;
-        let cancel = options.cancel.as_ref().map_or_else(CancelHandle::new, CancelHandle::child);
-        let options = options.cancel(&cancel);
-        let _cancel_on_drop = CancelOnDrop(Some(cancel));
-        let registry = self.clone();
-        work_on(&self.0.resources, move || at_depth(depth, || registry.run(&entry, &arguments, &options))).await?
+    /// Does `work` for an agent that was given room.
+    pub(super) fn work_for_agent(&self, work: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
+        self.0.agents_own.submit(work)
+    }
+
+    pub(super) fn resources(&self) -> &Resources {
+        &self.0.resources
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<Arc<Entry>> {
+        self.0.tools.read().get(name).cloned()
     }
 
     fn entry(&self, name: &str) -> Result<Arc<Entry>, ToolError> {
-        let found = self.0.tools.read().get(name).cloned();
-        found.ok_or_else(|| {
+        self.find(name).ok_or_else(|| {
             let error = ToolError::Unknown(Printable::new(name));
             self.0.audit.record(Event::new(Subject::tool(name), EventKind::DeniedCall, error.to_string()));
             error
         })
     }
 
-    fn run(&self, entry: &Entry, arguments: &Value, options: &CallOptions) -> Result<ToolOutput, ToolError> {
-        let done = entry.run(arguments, options);
+    /// Runs it, and says what the work of the host's own was worth in fuel beside [`Entry::price`].
+    pub(super) fn run(
+        &self,
+        entry: &Entry,
+        arguments: &Value,
+        options: &CallOptions,
+    ) -> (Result<ToolOutput, ToolError>, u64) {
+        let mut work = 0;
+        let done = entry.run(&self.0.resources, arguments, options, &mut work);
         let subject = || Subject::tool(entry.tool.name());
         match &done {
             Ok(output) => {
@@ -256,15 +271,39 @@ impl ToolRegistry {
                 self.0.audit.record(event);
             }
         }
-        done
+        (done, work)
     }
 }
 
 impl Entry {
-    fn run(&self, arguments: &Value, options: &CallOptions) -> Result<ToolOutput, ToolError> {
-        self.input.compare(arguments).map_err(|differs| ToolError::Arguments(differs.to_string()))?;
+    /// What the host's own work on the arguments in `text` is worth in fuel.
+    pub fn price(&self, text: &[u8]) -> u64 {
+        self.input.price(text)
+    }
+
+    fn run(
+        &self,
+        resources: &Resources,
+        arguments: &Value,
+        options: &CallOptions,
+        work: &mut u64,
+    ) -> Result<ToolOutput, ToolError> {
+        // Comparing is work like a guest's: it waits for its turn, and is not begun for nobody.
+        let mut compare = |check: &Check, value: &Value| {
+            let _turn = resources.permit();
+            if options.cancel.as_ref().is_some_and(CancelHandle::is_cancelled) {
+                return Err(ToolError::Cancelled);
+            }
+            let (compared, fuel) = check.compare_counted(value);
+            *work = work.saturating_add(fuel);
+            Ok(compared)
+        };
+        compare(&self.input, arguments)?.map_err(|differs| ToolError::Arguments(differs.to_string()))?;
         let output = self.tool.call_with(arguments, options)?;
-        match self.output.as_ref().map_or(Ok(()), |check| check.compare(&output.value)) {
+        let Some(check) = &self.output else { return Ok(output) };
+        let compared = compare(check, &output.value)?;
+        *work = work.saturating_add(check.price_of(&output.value));
+        match compared {
             Ok(()) => Ok(output),
             Err(differs) => Err(ToolError::tool(FailureKind::Schema(differs), output.stderr, output.receipt)),
         }
@@ -276,8 +315,9 @@ fn kind(error: &ToolError) -> EventKind {
     match error {
         ToolError::Unknown(_) | ToolError::Arguments(_) => EventKind::DeniedCall,
         ToolError::Tool(failure) if matches!(failure.why, FailureKind::Trapped(_)) => EventKind::Trapped,
+        ToolError::Tool(_) if error.limit().is_some() => EventKind::LimitReached,
         ToolError::Tool(_) => EventKind::Failed,
-        ToolError::Stopped(_) => EventKind::LimitReached,
+        ToolError::Stopped(_) | ToolError::Cancelled => EventKind::LimitReached,
         ToolError::Guest(_) if error.limit().is_some() => EventKind::LimitReached,
         ToolError::Fault(_) | ToolError::Guest(_) | ToolError::Wasi(_) | ToolError::NotRun(_) => EventKind::HostFault,
     }
@@ -295,4 +335,50 @@ fn entry(tool: Arc<dyn Tool>) -> Result<(Arc<str>, Arc<Entry>), RegistryError> {
     let input = Check::new(tool.input_schema()).map_err(wrong("input"))?;
     let output = tool.output_schema().map(Check::new).transpose().map_err(wrong("output"))?;
     Ok((name, Arc::new(Entry { tool, input, output })))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::sandbox::ResourceConfig;
+
+    /// Says that it is called.
+    struct Says(Value, parking_lot::Mutex<Sender<()>>);
+
+    impl Tool for Says {
+        fn name(&self) -> &str {
+            "says"
+        }
+        fn description(&self) -> &str {
+            ""
+        }
+        fn input_schema(&self) -> &Value {
+            &self.0
+        }
+        fn call_with(&self, _: &Value, _: &CallOptions) -> Result<ToolOutput, ToolError> {
+            let _ = self.1.lock().send(());
+            Ok(ToolOutput::new(Value::Null))
+        }
+    }
+
+    #[test]
+    fn comparing_waits_for_its_turn_like_a_guest() {
+        let resources = Resources::new(&ResourceConfig { run_permits: 1, ..ResourceConfig::default() });
+        let tools = ToolRegistry::new(resources.clone());
+        let (send, called) = channel();
+        tools.add(Says(json!({"type": "object"}), parking_lot::Mutex::new(send))).expect("it is free");
+        std::thread::scope(|scope| {
+            let turn = resources.permit();
+            let call = scope.spawn(|| tools.call("says", &json!({})).map(|output| output.value));
+            assert_eq!(called.recv_timeout(Duration::from_millis(100)), Err(RecvTimeoutError::Timeout));
+            drop(turn);
+            assert_eq!(called.recv(), Ok(()));
+            assert_eq!(call.join().expect("no panic").expect("it answers"), Value::Null);
+        });
+    }
 }

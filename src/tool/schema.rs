@@ -141,6 +141,8 @@ pub(super) fn call(
         Ok(given) => given,
         Err(error) => return Err(ToolError::call(error, stderr)),
     };
+    // Work like a guest's.
+    let _turn = sandbox.resources().permit();
     match parse(&bytes) {
         Ok(value) => Ok(ToolOutput { value, receipt: Some(receipt), stderr }),
         Err(error) => Err(ToolError::tool(FailureKind::Json(error), stderr, Some(receipt))),

@@ -121,16 +121,30 @@ fn log_lines_are_filtered_escaped_and_cut() {
 fn log_ends_at_its_cap_and_begins_anew_with_the_next_call() {
     for cell in cells() {
         let lines = Arc::new(Lines::default());
-        let state = AgentState::new("a").log_to(lines.clone(), LogLevel::Info).log_bytes(MemoryBytes::new(10));
+        let state = AgentState::new("a").log_to(lines.clone(), LogLevel::Info).log_bytes(MemoryBytes::new(100));
         let mut guest = cell.guest(&[Capability::Log], state);
-        assert_eq!(guest.call("log", args![2, DATA, 11u32]), Err(AbiError::Full));
-        assert_eq!(guest.call("log", args![2, DATA, 9u32]), Ok(0));
-        assert_eq!(guest.call("log", args![2, DATA, 2u32]), Err(AbiError::Full));
-        assert_eq!(guest.call("log", args![4, DATA, 2u32]), Ok(0), "what is dropped needs no room");
-        assert_eq!(guest.call("log", args![2, DATA, 1u32]), Ok(0));
-        assert_eq!((lines.0.lock().len(), guest.state().refused_log_lines()), (2, 2));
+        assert_eq!(guest.call("log", args![2, DATA, 101u32]), Err(AbiError::Full));
+        assert_eq!(guest.call("log", args![2, DATA, 60u32]), Ok(0));
+        assert_eq!(guest.call("log", args![2, DATA, 41u32]), Err(AbiError::Full));
+        assert_eq!(guest.call("log", args![2, DATA, 0u32]), Ok(0), "which counts 32");
+        assert_eq!(guest.call("log", args![2, DATA, 0u32]), Err(AbiError::Full));
+        assert_eq!((lines.0.lock().len(), guest.state().refused_log_lines()), (2, 3));
         guest.state().begin_call(Arc::default(), 0);
-        assert_eq!(guest.call("log", args![2, DATA, 10u32]), Ok(0));
+        assert_eq!(guest.call("log", args![2, DATA, 100u32]), Ok(0));
+    }
+}
+
+#[test]
+fn what_the_host_keeps_of_a_log_does_not_show() {
+    for cell in cells() {
+        let cap = MemoryBytes::new(100);
+        let kept = |level| AgentState::new("a").log_to(Arc::new(Lines::default()), level).log_bytes(cap);
+        let hosts = [kept(LogLevel::Trace), kept(LogLevel::Error), AgentState::new("a").log_bytes(cap)];
+        let told = hosts.map(|state| {
+            let mut guest = cell.guest(&[Capability::Log], state);
+            [50u32, 0, 50, 1].map(|len| guest.call("log", args![3, DATA, len]))
+        });
+        assert_eq!(told, [[Ok(0), Ok(0), Err(AbiError::Full), Err(AbiError::Full)]; 3]);
     }
 }
 

@@ -137,6 +137,45 @@ fn lists_are_in_order_within_a_prefix_however_many_keys_there_are() {
 }
 
 #[test]
+fn an_older_result_is_not_that_of_a_call_that_fails() {
+    let store = KvStore::in_memory().expect("it is made");
+    for cell in cells() {
+        let mut a = guest(&cell, &store, "a");
+        a.set(b"secret", &[7; 1000]).expect("room");
+        let (secret, other) = (a.put(KEY, b"secret"), a.put(KEY + 100, b"other"));
+        for (function, wrong) in [
+            ("kv_get", args![KEY + 100, other, OUT, 0u32]),
+            ("kv_get", args![KEY, 0u32, OUT, 0u32]),
+            ("kv_list", args![KEY, 600u32, OUT, 0u32]),
+        ] {
+            assert_eq!(a.call("kv_get", args![KEY, secret, OUT, 0u32]), Ok(1000));
+            assert_eq!(a.call("result_read", args![OUT, 1000u32, 0u32]), Ok(1000));
+            a.call(function, wrong).expect_err(function);
+            assert_eq!(a.call("result_read", args![OUT, 1000u32, 0u32]), Ok(0), "{function}");
+        }
+    }
+}
+
+#[test]
+fn a_value_is_paid_for_before_it_is_copied_and_capped_like_a_message() {
+    let store = KvStore::in_memory().expect("it is made");
+    let handle = store.agent("a", CAP).expect("a name");
+    handle.set(b"k", &[1; 100_001]).expect("room");
+    handle.set(b"l", &[1; 100_000]).expect("room");
+    for cell in cells() {
+        let mut a = cell.guest(&[Capability::Kv], AgentState::new("a").kv(handle.clone()));
+        assert_eq!(a.value(b"k"), Err(AbiError::TooLarge), "stored by somebody who may have more");
+        assert_eq!(a.value(b"l").map(|value| value.len()), Ok(100_000));
+        let mut policy = cell.policy(&[Capability::Kv]);
+        policy.limits.fuel = cofferdam::policy::Fuel::new(50_000);
+        let mut poor = cell.guest_under(policy, &[Capability::Kv], AgentState::new("a").kv(handle.clone()));
+        let klen = poor.put(KEY, b"l");
+        let report = poor.report("kv_get", args![KEY, klen, OUT, 0u32]);
+        assert!(matches!(report.outcome, cofferdam::Outcome::Stopped { limit: cofferdam::Limit::Fuel, .. }));
+    }
+}
+
+#[test]
 fn a_long_list_is_paid_for_and_ends_with_the_fuel() {
     let store = KvStore::in_memory().expect("it is made");
     let handle = store.agent("many", MemoryBytes::mib(4)).expect("a name");
@@ -155,10 +194,14 @@ fn a_long_list_is_paid_for_and_ends_with_the_fuel() {
 #[test]
 fn an_agent_without_storage_is_denied() {
     for cell in cells() {
-        let mut a = cell.guest(&[Capability::Kv], AgentState::new("a"));
+        let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let heard = told.clone();
+        let state = AgentState::new("a").on_denied(move |capability, _| heard.lock().push(capability));
+        let mut a = cell.guest(&[Capability::Kv], state);
         assert_eq!(a.set(b"k", b"v"), Err(AbiError::Denied));
         assert_eq!(a.value(b"k"), Err(AbiError::Denied));
         assert_eq!(a.call("kv_delete", args![KEY, 1u32]), Err(AbiError::Denied));
         assert_eq!(a.call("kv_list", args![KEY, 1u32, OUT, 0u32]), Err(AbiError::Denied));
+        assert_eq!(*told.lock(), [Capability::Kv; 4], "the host hears of each");
     }
 }

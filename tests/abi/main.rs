@@ -4,6 +4,7 @@
 
 mod basics;
 mod kv;
+mod library;
 mod page;
 mod pointers;
 mod shipped;

@@ -25,6 +25,12 @@ impl ToolCaller for Tools {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let big = |n: usize| Ok(vec![b'x'; n]);
         Box::pin(ready(match call.tool.as_str() {
+            "costs" => {
+                call.cost.add_work(1_000);
+                call.cost.add_fuel(1 << 40);
+                Ok(call.input)
+            }
+            "dear" => Ok(call.input),
             "echo" => Ok(call.input),
             "who" => Ok(format!("{} {} {}", call.agent, call.depth, call.deadline.is_some()).into_bytes()),
             "cap" => big(100_000),
@@ -48,6 +54,10 @@ impl ToolCaller for Tools {
             }
             _ => Err(ToolFailure::NotFound),
         }))
+    }
+
+    fn price(&self, name: &str, input: &[u8]) -> u64 {
+        if name == "dear" { 1_000 * input.len() as u64 } else { 0 }
     }
 }
 
@@ -108,6 +118,40 @@ fn what_is_not_allowed_is_denied_whether_it_is_there_or_not() {
         let mut none = cell.guest(&[Capability::Tools], AgentState::new("a"));
         assert_eq!(none.tool("echo", b"x", 1), Err(AbiError::Denied));
         assert_eq!(tools.calls.load(Ordering::SeqCst), 2);
+    }
+}
+
+#[test]
+fn the_hosts_own_work_is_paid_for_and_a_tools_fuel_is_counted() {
+    for cell in cells() {
+        let tools = Arc::new(Tools::default());
+        let mut a = agent(&cell, &tools, AllowedTools::All);
+        let mut fuel = |name: &str, input: &[u8]| {
+            let (nlen, len) = (a.put(KEY, name.as_bytes()), a.put(DATA, input));
+            let report = a.report("call_tool", args![KEY, nlen, DATA, len, OUT, 100u32]);
+            (report.receipt.fuel, a.state().tool_fuel())
+        };
+        let ((echo, none), (costs, counted), (dear, same)) =
+            (fuel("echo", b"abc"), fuel("costs", b"abc"), fuel("dear", b"abc"));
+        assert_eq!((none, counted, same), (0, 1 << 40, 1 << 40));
+        assert_eq!((costs - echo, dear - echo), (1_000, 3_000));
+        // It pays before it is called.
+        let called = tools.calls.load(Ordering::SeqCst);
+        let (nlen, len) = (a.put(KEY, b"dear"), a.put(DATA, &[b'x'; 100_000]));
+        let report = a.report("call_tool", args![KEY, nlen, DATA, len, OUT, 100u32]);
+        assert!(matches!(report.outcome, Outcome::Stopped { limit: Limit::Fuel, .. }), "{:?}", report.outcome);
+        assert_eq!(tools.calls.load(Ordering::SeqCst), called);
+    }
+}
+
+#[test]
+fn what_an_earlier_tool_said_is_not_taken_for_what_this_one_says() {
+    for cell in cells() {
+        let tools = Arc::new(Tools::default());
+        let mut a = agent(&cell, &tools, AllowedTools::from_iter(["fails"]));
+        assert_eq!(a.tool("fails", b"", 100), Err(AbiError::Failed));
+        assert_eq!(a.tool("echo", b"", 100), Err(AbiError::Denied));
+        assert_eq!(a.call("result_read", args![OUT, 100u32, 0u32]), Ok(0));
     }
 }
 

@@ -1,11 +1,13 @@
 //! Agents end to end, on every engine of the build: lifecycle, messages, resources, and agents that mean harm.
 #![cfg(feature = "any-engine")]
 
+mod denied;
 mod hostile;
 mod lifecycle;
 mod many;
 mod messages;
 mod resources;
+mod room;
 
 #[path = "../support/matrix.rs"]
 mod matrix;
@@ -16,7 +18,7 @@ use std::time::Duration;
 
 use cofferdam::agent::{Address, AgentConfig, AgentId, AgentName, AgentUsage, Peers, Runtime, Topic};
 use cofferdam::audit::MemorySink;
-use cofferdam::host::agent::MODULE;
+use cofferdam::host::agent::{AbiError, MODULE};
 use cofferdam::policy::{Grants, Limits, SecurityPolicy};
 use cofferdam::sandbox::Resources;
 use cofferdam::{Engine, FuelMode};
@@ -109,6 +111,11 @@ impl World {
     fn usage(&self, id: AgentId) -> AgentUsage {
         self.runtime.info(id).unwrap_or_else(|e| panic!("{e}")).usage
     }
+}
+
+/// What a guest is told.
+fn code(error: AbiError) -> i64 {
+    error.code().into()
 }
 
 fn numbers(bytes: &[u8]) -> Vec<i64> {

@@ -6,11 +6,7 @@ use cofferdam::agent::{AgentConfig, DeadReason, MailboxConfig, Peers, RequestErr
 use cofferdam::host::agent::AbiError;
 use cofferdam::policy::{Fuel, Limits, MemoryBytes};
 
-use crate::{World, hand, name, numbers, soon, to, topic, until, worlds};
-
-fn code(error: AbiError) -> i64 {
-    error.code().into()
-}
+use crate::{World, code, hand, name, numbers, soon, to, topic, until, worlds};
 
 #[tokio::test]
 async fn order_is_kept_between_two() {

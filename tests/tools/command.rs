@@ -80,6 +80,20 @@ fn what_it_writes_is_kept_whole_and_what_it_logs_is_escaped() {
 }
 
 #[test]
+fn numbers_are_exact_as_far_as_the_page_says() {
+    let (engine, mode) = matrix().remove(0);
+    let sandbox = sandbox(&engine, mode, limits());
+    let echo = |answer| builder(&sandbox, "echo", ECHO.as_bytes()).answer(answer).build().expect("it is a tool");
+    let given =
+        br#"{"b":18446744073709551616, "a":[18446744073709551615,-9223372036854775808], "b":18446744073709551617}"#;
+    let given = cofferdam::tool::parse(given).expect("it is JSON");
+    let seen = echo(Answer::Text).call(&given).expect("it answers").value;
+    let text = r#"{"a":[18446744073709551615,-9223372036854775808],"b":1.8446744073709552e19}"#;
+    assert_eq!(seen, json!(text));
+    assert_eq!(echo(Answer::Json).call(&given).expect("it answers").value.to_string(), text);
+}
+
+#[test]
 fn it_reaches_what_it_is_given_and_each_call_begins_anew() {
     // Counts on in a file: the number of bytes that are there, after one more is written.
     let counter = r#"(module

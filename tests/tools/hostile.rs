@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use cofferdam::audit::{EventKind, MemorySink};
 use cofferdam::policy::{Fuel, Limits, MemoryBytes};
-use cofferdam::tool::{FailureKind, JsonError, SchemaError, Tool as _, ToolBuildError, ToolError, ToolRegistry};
+use cofferdam::sandbox::{CallOptions, ResourceConfig, Resources};
+use cofferdam::tool::{FailureKind, JsonError, SchemaError, Tool, ToolBuildError, ToolError, ToolOutput, ToolRegistry};
 use cofferdam::{Limit, TrapKind};
 use serde_json::{Value, json};
 
@@ -149,5 +150,65 @@ fn every_other_way_to_give_no_answer_is_named() {
         tools.add(tool(&sandbox, "same", text("{}", "(local.get 0) (local.get 1)").as_bytes())).expect("it is free");
         assert_eq!(tools.call("same", &json!({"a": 1})).expect("it answers").value, json!({"a": 1}));
         assert!(!matches!(tools.call("same", &json!({"a": 1})), Err(ToolError::NotRun(_))));
+    }
+}
+
+/// A tool that is no guest, and answers with what it is given.
+struct Same(Value, Option<Value>);
+
+impl Tool for Same {
+    fn name(&self) -> &str {
+        "same"
+    }
+    fn description(&self) -> &str {
+        "for tests"
+    }
+    fn input_schema(&self) -> &Value {
+        &self.0
+    }
+    fn output_schema(&self) -> Option<&Value> {
+        self.1.as_ref()
+    }
+    fn call_with(&self, arguments: &Value, _: &CallOptions) -> Result<ToolOutput, ToolError> {
+        Ok(ToolOutput::new(arguments.clone()))
+    }
+}
+
+/// The most memory that this process has had, in bytes.
+fn peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
+}
+
+/// Schemas of a few kilobytes of which each value differs in a thousand ways. Compared in a process of its own, so
+/// that its memory is that of the comparisons.
+#[test]
+fn reasons_do_not_eat_the_host() {
+    const CHILD: &str = "COFFERDAM_TEST_REASONS";
+    if std::env::var_os(CHILD).is_none() {
+        let mut child = std::process::Command::new(std::env::current_exe().expect("it runs"));
+        child.args(["--exact", "hostile::reasons_do_not_eat_the_host", "--nocapture"]).env(CHILD, "1");
+        let output = child.output().expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let wrong = |k| json!({"items": {"allOf": vec![json!({"type": "string"}); k]}});
+    let value = json!({"a": vec![0; 5_000]});
+    for branches in ["anyOf", "oneOf"] {
+        for k in [400, 1_000] {
+            let schema = json!({"properties": {"a": {branches: [wrong(k)]}}});
+            let tools = ToolRegistry::new(Resources::new(&ResourceConfig::default()));
+            tools.add(Same(schema.clone(), None)).expect("it can be bounded");
+            let refused = tools.call("same", &value).expect_err("it differs");
+            assert!(matches!(refused, ToolError::Arguments(_)), "{refused}");
+            // And the tool's own answer.
+            tools.replace(Same(json!({}), Some(schema))).expect("it is there");
+            let failed = tools.call("same", &value).expect_err("it differs");
+            assert_eq!(failed.reason(), "answer", "{failed}");
+        }
+    }
+    if let Some(peak) = peak() {
+        assert!(peak < 256 << 20, "{} MiB", peak >> 20);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use cofferdam::audit::{AuditSink as _, EventKind, MemorySink};
 use cofferdam::sandbox::{CallOptions, ResourceConfig, Resources};
 use cofferdam::tool::{RegistryError, Tool, ToolError, ToolOutput, ToolRegistry};
+use cofferdam::{CancelHandle, Limit};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -114,6 +115,45 @@ fn calls_under_way_come_to_their_end_on_the_tool_they_began_with() {
         release.send(()).expect("it waits");
         assert_eq!(first.join().expect("no panic").expect("it answers").value, json!(1));
     });
+}
+
+/// Ends the call that it is called with.
+struct Cancels(Value, AtomicUsize);
+
+impl Tool for Cancels {
+    fn name(&self) -> &str {
+        "cancels"
+    }
+    fn description(&self) -> &str {
+        "for tests"
+    }
+    fn input_schema(&self) -> &Value {
+        &self.0
+    }
+    fn output_schema(&self) -> Option<&Value> {
+        Some(&self.0)
+    }
+    fn call_with(&self, _: &Value, options: &CallOptions) -> Result<ToolOutput, ToolError> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        options.cancel.as_ref().map(CancelHandle::cancel);
+        Ok(ToolOutput::new(json!("no object")))
+    }
+}
+
+#[test]
+fn nothing_is_compared_for_a_call_that_was_cancelled() {
+    let (tools, tool) = (ToolRegistry::new(resources()), Arc::new(Cancels(json!({"type": "object"}), 0.into())));
+    tools.add_shared(tool.clone()).expect("it is free");
+    let cancel = CancelHandle::new();
+    let options = CallOptions::default().cancel(&cancel);
+    // The first is cancelled by the tool, and its answer is not looked at; the second before it begins.
+    for arguments in [json!({}), json!("no object")] {
+        let error = tools.call_with("cancels", &arguments, &options).expect_err("it is cancelled");
+        assert!(matches!(error, ToolError::Cancelled), "{error}");
+        assert_eq!((error.limit(), error.reason()), (Some(Limit::Cancelled), "cancelled"));
+    }
+    assert_eq!(tool.1.load(Ordering::SeqCst), 1);
+    assert!(matches!(tools.call("cancels", &json!("no object")), Err(ToolError::Arguments(_))));
 }
 
 #[test]

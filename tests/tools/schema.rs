@@ -1,6 +1,11 @@
 //! Schema tools.
 
-use cofferdam::tool::{Tool as _, ToolBuildError, ToolError, ToolKind};
+use std::sync::Arc;
+
+use cofferdam::Limit;
+use cofferdam::audit::{EventKind, MemorySink};
+use cofferdam::policy::MemoryBytes;
+use cofferdam::tool::{Tool as _, ToolBuildError, ToolError, ToolKind, ToolRegistry};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
@@ -67,6 +72,16 @@ fn without_an_allocator_arguments_stand_in_fresh_pages() {
         let fixed = text("{}", SAME).replace("\"memory\") 1)", "\"memory\") 1 1)");
         let error = tool(&sandbox, "fixed", fixed.as_bytes()).call(&json!({})).expect_err("there is no room");
         assert!(matches!(&error, ToolError::Tool(_)) && error.to_string().contains("memory.grow"), "{error}");
+        assert!(error.limit().is_none() && !error.to_string().contains("Limits::memory"), "{error}");
+        // Nor has one at its cap.
+        let capped = builder(&sandbox, "capped", text("{}", SAME).as_bytes()).memory(MemoryBytes::kib(64));
+        let audit = Arc::new(MemorySink::new(10));
+        let tools = ToolRegistry::with(sandbox.resources().clone(), 1, audit.clone());
+        tools.add(capped.build().expect("it is a tool")).expect("it is free");
+        let error = tools.call("capped", &json!({})).expect_err("there is no room");
+        assert_eq!((error.limit(), error.reason()), (Some(Limit::Memory), "memory"), "{error}");
+        assert!(error.to_string().contains("raise it with `Limits::memory`"), "{error}");
+        assert_eq!(audit.count(EventKind::LimitReached), 1);
     }
 }
 

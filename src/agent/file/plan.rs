@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +16,16 @@ use super::{
 };
 use crate::agent::config::{AgentConfig, FuelRate, MailboxConfig, OnFailure, Peers, WhenFull};
 use crate::agent::id::{AgentName, MaxAgents};
+use crate::cache::within_reach;
 use crate::engines;
 use crate::host::agent::AllowedTools;
-use crate::host::wasi::Preopen;
+use crate::host::wasi::{Access, Preopen, Source};
 use crate::policy::file::{DirPart, Layers, PolicyFile, PolicyFileError, Problem, suggestion};
 use crate::policy::{Grants, Limits, MemoryBytes, SecurityPolicy};
 use crate::tool::{Answer, is_name};
+
+/// The longest time that something may wait.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What a file of agents comes to.
 #[derive(Clone)]
@@ -224,12 +229,14 @@ impl Check<'_> {
         Ok(Some(DeclaredAgent { name: name.clone(), module, config, start: part.start.unwrap_or(true) }))
     }
 
-    /// A time that ends.
+    /// A time that ends, and that a clock can be set to.
     fn time(&mut self, key: &str, time: Option<Duration>) -> Duration {
-        time.unwrap_or_else(|| {
-            self.wrong(key, "found `none` where a time belongs: nothing may wait for ever");
-            Duration::ZERO
-        })
+        match time {
+            Some(time) if time <= LONGEST => return time,
+            Some(_) => self.wrong(key, "found a time of more than 365 days, which is the longest"),
+            None => self.wrong(key, "found `none` where a time belongs: nothing may wait for ever"),
+        }
+        Duration::ZERO
     }
 
     /// What `init` is given; of a file at most one byte more than may be.
@@ -310,6 +317,8 @@ impl Check<'_> {
         if wasi.stdin.is_some() {
             self.wrong(&format!("{key}.policy.wasi.stdin"), "a tool's standard input is what it is called with");
         }
+        let dirs: Vec<_> = wasi.dirs.iter().flatten().filter_map(DirPart::preopen).collect();
+        self.out_of_reach(&format!("{key}.policy.wasi.dirs"), &dirs);
         let Some(engine) = self.engine(&key, file.engine.as_deref()) else { return Ok(None) };
         let passed = wasi.pass_env.into_iter().flatten();
         let passed = passed.filter_map(|name| std::env::var(&name).ok().map(|value| (name, value)));
@@ -319,7 +328,7 @@ impl Check<'_> {
             description: part.description.clone(),
             policy: file.over(SecurityPolicy::standard().limits(Limits::tool()).grants(Grants::wasi())),
             engine,
-            dirs: wasi.dirs.iter().flatten().filter_map(DirPart::preopen).collect(),
+            dirs,
             env: passed.chain(wasi.env.into_iter().flatten()).collect(),
             args: wasi.args.unwrap_or_default(),
             answer: match part.answer {
@@ -329,6 +338,52 @@ impl Check<'_> {
             },
         }))
     }
+}
+
+impl Check<'_> {
+    /// No tool may read what is kept of agents or of what was done, nor change what the next start believes.
+    fn out_of_reach(&mut self, key: &str, dirs: &[Preopen]) {
+        let file = self.file;
+        let kept = [("state", &file.state), ("audit", &file.audit)];
+        let kept = kept.into_iter().filter_map(|(what, path)| Some((format!("`{what}`"), path.as_ref()?, true)));
+        let agents = file.agents.iter().map(|(name, part)| (format!("the module of `{name}`"), &part.module, false));
+        let tools = file.tools.iter().map(|(name, part)| (format!("the module of `{name}`"), &part.module, false));
+        let own = PathBuf::from(Path::new(&file.name).file_name().unwrap_or_default());
+        let own = (!own.as_os_str().is_empty()).then_some(("this file".to_owned(), &own, false));
+        let all: Vec<_> = kept.chain(agents).chain(tools).chain(own).collect();
+        for dir in dirs {
+            let (directory, writes) = match (&dir.source, dir.access) {
+                (Source::Host(path), access) => (path, access == Access::ReadWrite),
+                (Source::Overlay(path), _) => (path, false),
+                _ => continue,
+            };
+            let found = all
+                .iter()
+                .find(|(_, path, secret)| (*secret || writes) && leads_to(directory, &file.folder.join(path)));
+            if let Some((what, ..)) = found {
+                let shown = directory.display();
+                self.wrong(key, &format!("through {shown} the tool could reach {what}; give it another directory"));
+            }
+        }
+    }
+}
+
+/// Whether `path`, which need not be there yet, lies in `directory`, or is it, or has it in itself.
+fn leads_to(directory: &Path, path: &Path) -> bool {
+    if path.exists() {
+        return within_reach(directory, path);
+    }
+    // As it will be when it is made. A relative one begins here.
+    let here = std::env::current_dir().unwrap_or_default().join(path);
+    let there = here.ancestors().skip(1).find_map(|parent| parent.canonicalize().ok());
+    there.is_some_and(|parent| lies_in(&parent, directory))
+}
+
+/// Whether `outer` is `inner` or one of the directories above it, under whatever name.
+fn lies_in(inner: &Path, outer: &Path) -> bool {
+    let id = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let outer = id(outer);
+    outer.is_some() && inner.ancestors().any(|parent| id(parent) == outer)
 }
 
 /// `own` over what all begin with.

@@ -74,6 +74,11 @@ fn what_is_wrong_is_said_with_its_place_and_a_suggestion() {
         (agent("policy.wasi.args = ['a']"), "an agent's WASI reaches nothing"),
         (agent("config = { file = 'nothing' }"), "`agents.ping.config.file`: cannot read /where/nothing"),
         (agent("drain = 'none'"), "nothing may wait for ever"),
+        (agent("drain = '366d'"), "`agents.ping.drain`: found a time of more than 365 days"),
+        (
+            agent("mailbox = { when_full = { block = '300000000000y' } }"),
+            "`agents.ping.mailbox.when_full.block`: found a",
+        ),
         (agent("on_failure = 'restart'"), "agents.ping.on_failure"),
         (agent("topics = ['A B']"), "`A B` is no name"),
         (agent("[host]\nmax_agents = 0"), "`host.max_agents`: found 0"),
@@ -85,4 +90,48 @@ fn what_is_wrong_is_said_with_its_place_and_a_suggestion() {
     for (said, expected) in cases {
         assert!(said.contains(expected) && said.contains("agents.toml"), "{said}\nlacks: {expected}");
     }
+}
+
+#[test]
+fn a_tool_is_given_nothing_that_leads_to_what_the_host_keeps() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for made in ["data/deep", "docs", "modules", "kept"] {
+        std::fs::create_dir_all(dir.path().join(made)).expect("there is room");
+    }
+    std::fs::write(dir.path().join("modules/p.wasm"), "").expect("there is room");
+    std::os::unix::fs::symlink("data", dir.path().join("link")).expect("there is room");
+    let read = |keys: &str, host: &str, access: &str| {
+        let host = dir.path().join(host);
+        let text = format!(
+            "{keys}\n[agents.ping]\nmodule = 'modules/p.wasm'\n[tools.t]\nmodule = 'modules/t.wasm'\n\
+             policy.wasi.dirs = [{{ host = '{}', guest = '/d', access = '{access}' }}]",
+            host.display()
+        );
+        let file = AgentsFile::from_text("agents.toml", &text, Some(Format::Toml), dir.path());
+        file.and_then(|file| file.plan()).map(drop).map_err(|error| error.to_string())
+    };
+    let kept = "state = 'data/deep/state'\naudit = 'kept/audit.jsonl'";
+    for (host, access, what) in [
+        ("data", "ro", "`state`"),
+        ("data/deep", "overlay", "`state`"),
+        ("link", "ro", "`state`"),
+        (".", "ro", "`state`"),
+        ("kept", "ro", "`audit`"),
+        ("modules", "rw", "the module of `ping`"),
+    ] {
+        let said = read(kept, host, access).expect_err(host);
+        let place = "`tools.t.policy.wasi.dirs`: through ";
+        assert!(said.contains(place) && said.contains(&format!("could reach {what};")), "{said}");
+    }
+    for (host, access) in [("docs", "rw"), ("modules", "ro"), ("data/deep/other", "rw")] {
+        read(kept, host, access).unwrap_or_else(|said| panic!("{host}: {said}"));
+    }
+    // It is the same when they are there already.
+    std::fs::create_dir(dir.path().join("data/deep/state")).expect("there is room");
+    std::fs::write(dir.path().join("kept/audit.jsonl"), "").expect("there is room");
+    read(kept, "data", "ro").expect_err("it leads to the state");
+    read(kept, "data/deep/state", "ro").expect_err("it is the state");
+    read(kept, "kept", "rw").expect_err("it leads to the log");
+    read("", ".", "ro").expect("there is nothing to be kept from it");
+    read("", ".", "rw").expect_err("it leads to modules");
 }

@@ -82,8 +82,14 @@ fn output_write(caller: &mut Caller<'_>, ptr: u32, len: u32) -> Done<i32> {
 /// Gives `data` to the guest: all of it if `cap` bytes hold it, else it is kept for `result_read`. The room was
 /// checked before. Answers its length.
 pub(super) fn give(caller: &mut Caller<'_>, ptr: u32, cap: u32, data: Vec<u8>) -> Done<i32> {
-    let given = length(data.len())?;
+    length(data.len())?;
     caller.charge_bytes(data.len() as u64)?;
+    give_paid(caller, ptr, cap, data)
+}
+
+/// The same with bytes that were paid for before.
+pub(super) fn give_paid(caller: &mut Caller<'_>, ptr: u32, cap: u32, data: Vec<u8>) -> Done<i32> {
+    let given = length(data.len())?;
     if data.len() <= cap as usize {
         caller.write(ptr, &data)?;
     } else {

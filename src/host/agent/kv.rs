@@ -5,9 +5,9 @@ use std::time::Duration;
 use cofferdam_engine::{Caller, HostError, HostFunc, HostPrice, Imports, Wake};
 
 use super::error::{AbiError, Done, status};
-use super::io::give;
+use super::io::give_paid;
 use super::store::{KvError, KvHandle, MAX_KEY};
-use super::{MODULE, state};
+use super::{Capability, MODULE, state};
 
 /// A look into the database: 2 µs and 1 ns for each byte.
 const READ: HostPrice = HostPrice { base: 2_000, per_256_bytes: 256 };
@@ -16,6 +16,9 @@ const READ: HostPrice = HostPrice { base: 2_000, per_256_bytes: 256 };
 const WRITE: HostPrice = HostPrice { base: 15_000, per_256_bytes: 512 };
 /// For each key of a list, beside its bytes.
 const ENTRY: u64 = 200;
+
+/// Bytes of a list that are paid for at once; a multiple of those that a price is for, so that no fraction is lost.
+const CHUNK: usize = 4 << 10;
 
 /// Time between two looks whether another one has written.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
@@ -30,8 +33,11 @@ pub(super) fn define(imports: &mut Imports) {
 
 /// The agent's storage and the key, with what reading the key costs.
 fn begin(caller: &mut Caller<'_>, key: (u32, u32), least: u32) -> Done<(KvHandle, Vec<u8>)> {
-    let Some(handle) = state(caller)?.kv.clone() else { return Err(AbiError::Denied.into()) };
     let (ptr, len) = key;
+    let agent = state(caller)?;
+    let Some(handle) = agent.kv.clone() else {
+        return Err(agent.denied(Capability::Kv, "any storage").into());
+    };
     if len < least {
         return Err(AbiError::Invalid.into());
     }
@@ -45,9 +51,25 @@ fn begin(caller: &mut Caller<'_>, key: (u32, u32), least: u32) -> Done<(KvHandle
 fn kv_get(caller: &mut Caller<'_>, key: (u32, u32), ptr: u32, cap: u32) -> Done<i32> {
     caller.bytes(key.0, key.1)?;
     caller.bytes(ptr, cap)?;
+    forget_result(caller)?;
     let (handle, key) = begin(caller, key, 1)?;
-    let value = handle.get(&key).map_err(AbiError::from)?.ok_or(AbiError::NotFound)?;
-    give(caller, ptr, cap, value)
+    let most = state(caller)?.message_cap();
+    let seen = handle.look(&key, |value| -> Done<Vec<u8>> {
+        // It may have been stored under a larger cap.
+        if value.len() > most {
+            return Err(AbiError::TooLarge.into());
+        }
+        caller.charge_bytes(value.len() as u64)?;
+        Ok(value.to_vec())
+    });
+    let value = seen.map_err(AbiError::from)?.ok_or(AbiError::NotFound)??;
+    give_paid(caller, ptr, cap, value)
+}
+
+/// An older result must not be taken for the one of this call, should it fail.
+fn forget_result(caller: &mut Caller<'_>) -> Result<(), HostError> {
+    state(caller)?.io.result = Vec::new();
+    Ok(())
 }
 
 fn kv_set(caller: &mut Caller<'_>, key: (u32, u32), ptr: u32, len: u32) -> Done<i32> {
@@ -92,17 +114,25 @@ fn kv_list(caller: &mut Caller<'_>, prefix: (u32, u32), ptr: u32, cap: u32) -> D
 
     caller.bytes(prefix.0, prefix.1)?;
     caller.bytes(ptr, cap)?;
+    forget_result(caller)?;
     let (handle, prefix) = begin(caller, prefix, 0)?;
-    let mut list = Vec::new();
+    let (mut list, mut paid) = (Vec::new(), 0);
     let listed = handle.list(&prefix, |key, _| {
-        // Its bytes are paid for when they are given.
         caller.charge(ENTRY).map_err(Ended::Guest)?;
+        let due = (list.len() + 4 + key.len()) / CHUNK * CHUNK;
+        if due > paid {
+            caller.charge_bytes((due - paid) as u64).map_err(Ended::Guest)?;
+            paid = due;
+        }
         list.extend_from_slice(&(key.len() as u32).to_le_bytes());
         list.extend_from_slice(key);
         Ok(())
     });
     match listed {
-        Ok(()) => give(caller, ptr, cap, list),
+        Ok(()) => {
+            caller.charge_bytes((list.len() - paid) as u64)?;
+            give_paid(caller, ptr, cap, list)
+        }
         Err(Ended::Storage(error)) => Err(AbiError::from(error).into()),
         Err(Ended::Guest(error)) => Err(error.into()),
     }

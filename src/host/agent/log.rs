@@ -17,6 +17,9 @@ pub const MAX_LOG_LINE: usize = 4 << 10;
 /// Log of one call into the guest, if the host does not say otherwise.
 const LOG_BYTES: u64 = 64 << 10;
 
+/// What a line counts at least, so that empty ones are bounded, too.
+const LEAST: u64 = 32;
+
 /// A line is escaped, copied and given away.
 const LINE: HostPrice = HostPrice { base: price(500).base, per_256_bytes: 1024 };
 
@@ -122,14 +125,15 @@ fn log(caller: &mut Caller<'_>, level: u32, ptr: u32, len: u32) -> Done<i32> {
     let kept = text.len() as u64;
     caller.charge_bytes(kept)?;
     let (state, memory) = state_and_memory(caller)?;
-    if level > state.log.level || state.log.sink.is_none() {
-        return Ok(0);
-    }
-    let Some(left) = state.log.left.checked_sub(kept) else {
+    // Before anything else is looked at: what the host keeps must not show in what the guest is told.
+    let Some(left) = state.log.left.checked_sub(kept.max(LEAST)) else {
         state.log.refused += 1;
         return Err(AbiError::Full.into());
     };
     state.log.left = left;
+    if level > state.log.level || state.log.sink.is_none() {
+        return Ok(0);
+    }
     let start = ptr as usize;
     let text = memory.get(start..start + kept as usize).map(String::from_utf8_lossy).unwrap_or_default();
     let line = LogLine {

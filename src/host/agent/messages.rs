@@ -87,18 +87,30 @@ fn send(
 
 /// The receiver's mailbox is full and its configuration lets senders wait.
 fn wait_for_room(caller: &mut Caller<'_>, mut outgoing: Outgoing) -> Done<i64> {
+    if let Some(end) = time_to_wait(caller) {
+        outgoing.until_at_most(end);
+    }
     let until = outgoing.until();
-    let waker = crate::agent::post::this_thread();
-    let sent = caller.wait(Wake::At(until), || outgoing.try_again(&waker, Instant::now()))?;
+    let sent = caller.wait(Wake::At(until), || outgoing.try_again(Instant::now()))?;
     Ok(sent?)
+}
+
+/// When a guest that waits must be told that it waited for nothing, so that it has some time left to go on; `None`
+/// if its call has no deadline.
+fn time_to_wait(caller: &Caller<'_>) -> Option<Instant> {
+    const REST: Duration = Duration::from_millis(500);
+    let deadline = caller.deadline()?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    deadline.checked_sub(REST.min(left / 4))
 }
 
 fn receive(caller: &mut Caller<'_>, ptr: u32, cap: u32, timeout: u32) -> Done<i32> {
     caller.bytes(ptr, cap)?;
     let post = state(caller)?.messages.post()?.clone();
     let mut taken = post.take(None)?;
-    if taken.is_none() {
+    if taken.is_none() && timeout > 0 {
         let until = Instant::now() + Duration::from_millis(timeout.into());
+        let until = time_to_wait(caller).map_or(until, |end| end.min(until));
         let waker = crate::agent::post::this_thread();
         let waited = caller.wait(Wake::At(until), || match post.take(Some(&waker)) {
             Ok(Some(message)) => Some(Ok(message)),

@@ -30,7 +30,7 @@ pub use log::{LogLevel, LogLine, LogSink, MAX_LOG_LINE};
 pub(crate) use messages::Messages;
 pub use state::AgentState;
 pub use store::{KvError, KvHandle, KvOptions, KvStore, MAX_KEY, entry_bytes};
-pub use tool::{AllowedTools, MAX_TOOL_DEPTH, ToolAccess, ToolCall, ToolCaller, ToolFailure, ToolFuture};
+pub use tool::{AllowedTools, MAX_TOOL_DEPTH, ToolAccess, ToolCall, ToolCaller, ToolCost, ToolFailure, ToolFuture};
 pub(crate) use tool::{at_depth, depth_here};
 
 /// The module half of every name, and the version of the binary interface.

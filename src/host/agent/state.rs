@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
+use super::capability::Capability;
 use super::error::AbiError;
 use super::io::Io;
 use super::log::Log;
 use super::store::KvHandle;
-use super::tool::ToolAccess;
+use super::tool::{ToolAccess, ToolCost};
 use super::{LogLevel, LogSink, Messages};
 use crate::host::wasi::clock::Clock;
 use crate::host::wasi::random::Source;
 use crate::host::wasi::{Clocks, Random};
 use crate::policy::{Determinism, Limits, MemoryBytes};
+
+/// What hears of a call that was denied: the capability, and what was asked for, as a rule in the guest's words.
+type OnDenied = Arc<dyn Fn(Capability, &str) + Send + Sync>;
 
 /// What the host keeps for one agent: given to its guest in [`GuestState::agent`](crate::GuestState::agent), found
 /// there by every function of [`MODULE`](super::MODULE). By default there is no log, no storage and there are no tools; the
@@ -22,11 +26,13 @@ pub struct AgentState {
     /// Messages and timers; a guest that no runtime keeps has none.
     pub(crate) messages: Messages,
     pub(super) name: Arc<str>,
+    on_denied: Option<OnDenied>,
     pub(super) log: Log,
     pub(super) clock: Clock,
     pub(super) random: Source,
     pub(super) kv: Option<KvHandle>,
     pub(super) tools: Option<ToolAccess>,
+    pub(super) tool_cost: ToolCost,
     /// How many tools and agents wait for this call, one behind the other.
     pub(super) depth: u32,
 }
@@ -39,11 +45,13 @@ impl AgentState {
             io: Io { output_cap: Limits::agent().message.get(), ..Io::default() },
             messages: Messages::default(),
             name: name.into(),
+            on_denied: None,
             log: Log::default(),
             clock: Clock::new(Clocks::Real),
             random: Source::new(Random::Real),
             kv: None,
             tools: None,
+            tool_cost: ToolCost::default(),
             depth: 0,
         }
     }
@@ -56,7 +64,8 @@ impl AgentState {
         self
     }
 
-    /// The same with at most `bytes` of log in one call into the guest; 64 KiB if this is not said.
+    /// The same with at most `bytes` of log in one call into the guest, of which a line takes at least 32, kept or
+    /// not; 64 KiB if this is not said.
     #[must_use]
     pub fn log_bytes(mut self, bytes: MemoryBytes) -> Self {
         self.log.cap = bytes.get();
@@ -75,6 +84,15 @@ impl AgentState {
     #[must_use]
     pub fn tools(mut self, tools: ToolAccess) -> Self {
         self.tools = Some(tools);
+        self
+    }
+
+    /// The same with `told` hearing of every call that its configuration does not allow: to whom the function
+    /// belongs, and what the guest asked for (a tool's name, a receiver), as the guest wrote it. Called on the
+    /// guest's thread: it must not block.
+    #[must_use]
+    pub fn on_denied(mut self, told: impl Fn(Capability, &str) + Send + Sync + 'static) -> Self {
+        self.on_denied = Some(Arc::new(told));
         self
     }
 
@@ -122,10 +140,25 @@ impl AgentState {
         self.log.refused
     }
 
+    /// Fuel that the tools it called have used since the guest was made. It is not in the receipts of its own calls.
+    #[must_use]
+    pub fn tool_fuel(&self) -> u64 {
+        self.tool_cost.fuel()
+    }
+
     /// Its storage, if it has any.
     #[must_use]
     pub fn storage(&self) -> Option<&KvHandle> {
         self.kv.as_ref()
+    }
+
+    /// The guest has asked for `what`, which its configuration does not allow. Tells the host, and gives what the
+    /// guest is answered.
+    pub(crate) fn denied(&self, capability: Capability, what: &str) -> AbiError {
+        if let Some(told) = &self.on_denied {
+            told(capability, what);
+        }
+        AbiError::Denied
     }
 
     /// Puts the policy's caps over it, and makes what is still the host's own repeatable where the policy wants

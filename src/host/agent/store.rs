@@ -3,32 +3,45 @@
 //!
 //! *When it is safe*: a write is seen at once by everybody, and is on the disk when [`KvStore::flush`] has returned
 //! after it. The store flushes by itself [`KvOptions::flush_every`] after a write at the latest, and when its last
-//! handle is dropped. So no call of a guest waits for the disk, and a crash of the host loses what was written
-//! since the last flush, never a part of one write and never anything older.
+//! handle is dropped. A crash of the host loses what was written since the last flush, never a part of one write
+//! and never anything older.
 //!
-//! *When the disk is full* or fails, calls answer `FAILED`, [`KvOptions::on_failure`] hears of it once, and what
-//! was flushed before is there again when the store is opened the next time.
+//! *Who waits for the disk*: no write waits for its own flush, but one write at a time is made, and a flush is one:
+//! who writes while the disk takes its time waits for it (a guest, without holding up others, and no longer than
+//! its deadline). A read waits where what it wants is not in memory (16 MiB are, for all agents), and so does the
+//! first handle of an agent, for which everything that the agent has stored is counted.
+//!
+//! *When the disk is full* or fails, calls answer `FAILED`, [`KvOptions::on_failure`] hears of it once, and the
+//! database is opened anew every [`KvOptions::reopen_every`] until that works: as it was flushed last, as after a
+//! crash.
+//!
+//! There is no cap for all agents together, and what an agent has stored stays when it is removed:
+//! [`KvHandle::clear`] is for whoever knows that it will not come back. On the disk an entry takes more than it
+//! counts: the agent's name, and pages that are half empty.
 
 mod codec;
+mod database;
+#[cfg(test)]
+mod failures;
 mod flush;
 mod handle;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redb::backends::InMemoryBackend;
-use redb::{Builder, Database, Durability, ReadableDatabase, StorageBackend, TableDefinition, TransactionError};
+use redb::backends::{FileBackend, InMemoryBackend};
+use redb::{Builder, StorageBackend, TableDefinition};
 
 use super::error::AbiError;
+use crate::own_file;
 use crate::policy::MemoryBytes;
+use database::{Core, Open};
 use flush::Flusher;
 use handle::Agent;
 pub use handle::KvHandle;
@@ -112,12 +125,13 @@ type OnFailure = Arc<dyn Fn(&KvError) + Send + Sync>;
 #[derive(Clone)]
 pub struct KvOptions {
     flush_every: Duration,
+    reopen_every: Duration,
     on_failure: Option<OnFailure>,
 }
 
 impl Default for KvOptions {
     fn default() -> Self {
-        Self { flush_every: Duration::from_millis(100), on_failure: None }
+        Self { flush_every: Duration::from_millis(100), reopen_every: Duration::from_secs(5), on_failure: None }
     }
 }
 
@@ -129,7 +143,14 @@ impl KvOptions {
         self
     }
 
-    /// Called once, when the storage fails for the first time. It must not block, and must not use the store.
+    /// A storage that has failed is opened anew after this time, and again until it works. Default: 5 s.
+    #[must_use]
+    pub fn reopen_every(mut self, time: Duration) -> Self {
+        self.reopen_every = time;
+        self
+    }
+
+    /// Called when the storage fails that has worked before: once, however many calls fail with it. It must not block, and must not use the store.
     #[must_use]
     pub fn on_failure(mut self, told: impl Fn(&KvError) + Send + Sync + 'static) -> Self {
         self.on_failure = Some(Arc::new(told));
@@ -146,21 +167,10 @@ pub struct KvStore(Arc<Shared>);
 struct Shared {
     core: Arc<Core>,
     in_memory: bool,
-    /// The agents that have a handle now.
+    /// The agents that have a handle now. No agent may be dropped while this is locked: its end locks it.
     agents: Mutex<HashMap<Box<str>, Weak<Agent>>>,
     /// Ends when this is dropped.
     _flusher: Option<Flusher>,
-}
-
-/// The database, and whether it works.
-struct Core {
-    db: Database,
-    /// Writes that are not flushed yet.
-    unflushed: AtomicU64,
-    /// One flush at a time.
-    flushing: Mutex<()>,
-    failed: AtomicBool,
-    on_failure: Option<OnFailure>,
 }
 
 /// In memory nobody flushes, but pages that are not used any more are given back by a flush only.
@@ -172,46 +182,53 @@ impl KvStore {
     /// # Errors
     /// [`KvError::Storage`] if the database cannot be made.
     pub fn in_memory() -> Result<Self, KvError> {
-        Self::with_backend(InMemoryBackend::new(), KvOptions::default(), true)
+        Self::with_backend(InMemoryBackend::new, KvOptions::default(), true)
     }
 
-    /// The storage in `directory`, which is made if it is not there, for this user alone. One process at a time can
-    /// have it open.
+    /// The storage in `directory`, which is made if it is not there. It must be this user's alone (0700, and the
+    /// file in it 0600). One process at a time can have it open. All of it is read, to find damage before an agent
+    /// does: about a second for each gigabyte.
     ///
     /// # Errors
     /// [`KvError::Open`].
     pub fn open(directory: &Path, options: KvOptions) -> Result<Self, KvError> {
-        let failed = |path: &Path, why: String| KvError::Open { path: path.to_owned(), why: why.into() };
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|error| failed(directory, error.to_string()))?;
-        let file = directory.join(FILE);
-        let db = builder().create(&file).map_err(|error| failed(&file, error.to_string()))?;
-        Self::of(db, options, false)
+        let directory = directory.to_owned();
+        let open = move || {
+            let path = directory.join(FILE);
+            let failed = |why: String| KvError::Open { path: path.clone(), why: why.into() };
+            let parent = own_file::Directory::open(&directory)
+                .map_err(|why| KvError::Open { path: directory.clone(), why: why.to_string().into() })?;
+            let file = parent.file(FILE).map_err(|error| failed(error.to_string()))?;
+            let made = database::caught(|| {
+                let backend = FileBackend::new(file).map_err(KvError::storage)?;
+                builder().create_with_backend(backend).map_err(KvError::storage)
+            });
+            made.map_err(|error| match error {
+                KvError::Storage(why) => failed(why.to_string()),
+                error => error,
+            })
+        };
+        Self::of(Box::new(open), options, false)
     }
 
-    fn with_backend(backend: impl StorageBackend, options: KvOptions, in_memory: bool) -> Result<Self, KvError> {
-        let db = builder().create_with_backend(backend).map_err(KvError::storage)?;
-        Self::of(db, options, in_memory)
+    fn with_backend<B: StorageBackend>(
+        backend: impl Fn() -> B + Send + Sync + 'static,
+        options: KvOptions,
+        in_memory: bool,
+    ) -> Result<Self, KvError> {
+        let open = move || builder().create_with_backend(backend()).map_err(KvError::storage);
+        Self::of(Box::new(open), options, in_memory)
     }
 
-    fn of(db: Database, options: KvOptions, in_memory: bool) -> Result<Self, KvError> {
-        // Reading must find the table from the start.
-        let first = db.begin_write().map_err(KvError::storage)?;
-        first.open_table(TABLE).map_err(KvError::storage)?;
-        first.commit().map_err(KvError::storage)?;
-        let core = Arc::new(Core {
-            db,
-            unflushed: AtomicU64::new(0),
-            flushing: Mutex::new(()),
-            failed: AtomicBool::new(false),
-            on_failure: options.on_failure,
-        });
-        let flusher = if in_memory { None } else { Some(Flusher::start(&core, options.flush_every)?) };
+    fn of(open: Open, options: KvOptions, in_memory: bool) -> Result<Self, KvError> {
+        let core = Arc::new(Core::new(open, &options)?);
+        let flusher = if in_memory { None } else { Some(Flusher::start(&core, options)?) };
         Ok(Self(Arc::new(Shared { core, in_memory, agents: Mutex::default(), _flusher: flusher })))
     }
 
     /// The part that belongs to the agent called `name`, which may use `cap` bytes, counted as [`entry_bytes`]
-    /// does. Handles of one name share the cap that was given last. What is stored already is counted now.
+    /// does. Handles of one name share the cap that was given last. For the first of them, what is stored already is
+    /// counted now.
     ///
     /// # Errors
     /// [`KvError::Name`], or the storage's failure.
@@ -219,14 +236,18 @@ impl KvStore {
         if name.is_empty() || name.len() > codec::MAX_NAME {
             return Err(KvError::Name(name.len()));
         }
-        // Held while what is stored is counted, so that nobody writes meanwhile.
-        let mut agents = self.0.agents.lock();
-        if let Some(agent) = agents.get(name).and_then(Weak::upgrade) {
-            agent.set_cap(cap);
-            return Ok(KvHandle(agent));
-        }
-        let agent = Arc::new(Agent::count(self.0.clone(), name, cap)?);
-        agents.insert(name.into(), Arc::downgrade(&agent));
+        let agent = {
+            let mut agents = self.0.agents.lock();
+            let known = agents.get(name).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let agent = Arc::new(Agent::new(self.0.clone(), name));
+                agents.insert(name.into(), Arc::downgrade(&agent));
+                agent
+            })
+        };
+        // Others need not wait for it.
+        agent.count()?;
+        agent.set_cap(cap);
         Ok(KvHandle(agent))
     }
 
@@ -238,10 +259,10 @@ impl KvStore {
         self.0.core.flush()
     }
 
-    /// Whether reading or writing has failed. A storage that has failed goes on failing until it is opened anew.
+    /// Whether reading or writing has failed, and it was not opened anew since. Storage in memory never is.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.0.core.failed.load(Ordering::Acquire)
+        self.0.core.has_failed()
     }
 }
 
@@ -254,83 +275,9 @@ impl std::fmt::Debug for KvStore {
 fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE);
+    // A file that somebody has damaged is then an error now, and no panic later.
+    builder.set_check_integrity_on_open(true);
     builder
-}
-
-impl Core {
-    /// Makes of a database error ours, and tells the host the first time.
-    fn failure(&self, error: impl Into<redb::Error>) -> KvError {
-        let error = KvError::storage(error);
-        if !self.failed.swap(true, Ordering::AcqRel) {
-            tracing::error!(%error, "no agent can use its storage any more");
-            if let Some(told) = &self.on_failure {
-                told(&error);
-            }
-        }
-        error
-    }
-
-    fn flush(&self) -> Result<(), KvError> {
-        let _flushing = self.flushing.lock();
-        let covered = self.unflushed.load(Ordering::Acquire);
-        if covered == 0 {
-            return Ok(());
-        }
-        let flush = self.db.begin_write().map_err(|error| self.failure(error))?;
-        // Immediate: it takes along whatever was committed without.
-        flush.commit().map_err(|error| self.failure(error))?;
-        self.unflushed.fetch_sub(covered, Ordering::AcqRel);
-        Ok(())
-    }
-
-    /// Runs `change` as one write that is seen at once and flushed later. `None` if somebody else writes now and
-    /// `wait` is false; `change` says whether it changed anything.
-    fn write(
-        &self,
-        wait: bool,
-        change: impl FnOnce(&mut redb::Table<'_, &'static [u8], &'static [u8]>) -> Result<bool, WriteError>,
-    ) -> Option<Result<(), KvError>> {
-        let begun = if wait { self.db.begin_write() } else { self.db.try_begin_write() };
-        let mut transaction = match begun {
-            Ok(transaction) => transaction,
-            Err(TransactionError::WouldBlock) => return None,
-            Err(error) => return Some(Err(self.failure(error))),
-        };
-        let run = || -> Result<bool, WriteError> {
-            transaction.set_durability(Durability::None).map_err(redb::Error::from)?;
-            let mut table = transaction.open_table(TABLE).map_err(redb::Error::from)?;
-            change(&mut table)
-        };
-        let changed = match run() {
-            Ok(changed) => changed,
-            Err(error) => {
-                let ended = transaction.abort();
-                return Some(Err(match (error, ended) {
-                    (WriteError::Refused(error), Ok(())) => error,
-                    (WriteError::Failed(error), _) => self.failure(error),
-                    (_, Err(error)) => self.failure(error),
-                }));
-            }
-        };
-        let ended = if changed {
-            transaction.commit().map_err(redb::Error::from)
-        } else {
-            transaction.abort().map_err(redb::Error::from)
-        };
-        Some(ended.map_err(|error| self.failure(error)))
-    }
-}
-
-/// Why a write was not made.
-enum WriteError {
-    Refused(KvError),
-    Failed(redb::Error),
-}
-
-impl<E: Into<redb::Error>> From<E> for WriteError {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
 }
 
 impl Shared {
@@ -345,10 +292,5 @@ impl Shared {
             }
             _ => {}
         }
-    }
-
-    fn begin_read(&self) -> Result<redb::ReadOnlyTable<&'static [u8], &'static [u8]>, KvError> {
-        let transaction = self.core.db.begin_read().map_err(|error| self.core.failure(error))?;
-        transaction.open_table(TABLE).map_err(|error| self.core.failure(error))
     }
 }

@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use cofferdam_engine::{Caller, HostError, HostFinish, HostFunc, HostFuture, Imports, Value, WasmValues, signature};
 
 use super::error::{AbiError, Done, status};
 use super::io::give;
-use super::{MODULE, price, state};
+use super::{Capability, MODULE, price, state};
 
 /// How many calls of tools may stand one behind the other: an agent calls a tool, which is an agent, which calls
 /// a tool, and so on. The next one is `DENIED`.
@@ -62,6 +63,47 @@ pub struct ToolCall {
     pub depth: u32,
     /// When the agent's own time is up, and nobody waits for the result any more.
     pub deadline: Option<Instant>,
+    /// Where what the call costs is written down.
+    pub cost: ToolCost,
+}
+
+/// What calls of tools cost the agent that makes them, beside the price of `call_tool`. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct ToolCost(Arc<Costs>);
+
+#[derive(Debug, Default)]
+struct Costs {
+    work: AtomicU64,
+    fuel: AtomicU64,
+}
+
+impl ToolCost {
+    /// The host itself has worked for this call, and that is worth so much fuel. It is taken from the agent's own
+    /// when the call is over. What is known before belongs in [`ToolCaller::price`].
+    pub fn add_work(&self, fuel: u64) {
+        add(&self.0.work, fuel);
+    }
+
+    /// The tool has used so much fuel. The agent's own is left alone: [`AgentState::tool_fuel`] says how much it is
+    /// in all.
+    ///
+    /// [`AgentState::tool_fuel`]: super::AgentState::tool_fuel
+    pub fn add_fuel(&self, fuel: u64) {
+        add(&self.0.fuel, fuel);
+    }
+
+    pub(super) fn fuel(&self) -> u64 {
+        self.0.fuel.load(Ordering::Relaxed)
+    }
+
+    fn take_work(&self) -> u64 {
+        self.0.work.swap(0, Ordering::Relaxed)
+    }
+}
+
+fn add(to: &AtomicU64, more: u64) {
+    // It never fails.
+    let _ = to.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sum| Some(sum.saturating_add(more)));
 }
 
 /// Why a tool gave no result.
@@ -93,6 +135,14 @@ pub trait ToolCaller: Send + Sync {
     /// Begins a call. It must not block. The future is polled on the guest's thread while the guest's turn goes
     /// to others, and dropped when the guest's time is up.
     fn call(&self, call: ToolCall) -> ToolFuture;
+
+    /// What the host's own work on this `input` for the tool called `name` is worth in fuel: the agent pays it before
+    /// the call, beside the price of `call_tool`. It must be quick, and the same whenever it is asked. None if
+    /// nothing is said.
+    fn price(&self, name: &str, input: &[u8]) -> u64 {
+        let _ = (name, input);
+        0
+    }
 }
 
 /// Which tools an agent may call.
@@ -182,19 +232,25 @@ fn begin(caller: &mut Caller<'_>, (name, name_len, ptr, len, out, cap): Params) 
     let name = std::str::from_utf8(caller.bytes(name, name_len)?).map_err(|_| AbiError::Invalid)?.to_owned();
     let deadline = caller.deadline();
     let agent = state(caller)?;
+    // Nothing of an earlier call may be taken for what this one says.
+    agent.io.result.clear();
     // Whether there is such a tool is not the business of an agent that may not call it.
-    let tools = agent.tools.clone().filter(|tools| tools.allowed.allows(&name)).ok_or(AbiError::Denied)?;
-    if agent.depth >= MAX_TOOL_DEPTH {
-        return Err(AbiError::Denied.into());
-    }
+    let allowed = agent.tools.clone().filter(|tools| tools.allowed.allows(&name));
+    let Some(tools) = allowed.filter(|_| agent.depth < MAX_TOOL_DEPTH) else {
+        return Err(agent.denied(Capability::Tools, &name).into());
+    };
     agent.within_cap(len)?;
-    let (agent, depth) = (agent.name.clone(), agent.depth + 1);
+    let (agent, depth, cost) = (agent.name.clone(), agent.depth + 1, agent.tool_cost.clone());
     caller.charge_bytes(len.into())?;
+    let price = tools.caller.price(&name, caller.bytes(ptr, len)?);
+    caller.charge(price)?;
     let input = caller.bytes(ptr, len)?.to_vec();
-    Ok(tools.caller.call(ToolCall { agent, tool: name, input, depth, deadline }))
+    Ok(tools.caller.call(ToolCall { agent, tool: name, input, depth, deadline, cost }))
 }
 
 fn end(caller: &mut Caller<'_>, out: u32, cap: u32, outcome: Result<Vec<u8>, ToolFailure>) -> Done<i32> {
+    let work = state(caller)?.tool_cost.take_work();
+    caller.charge(work)?;
     let code = match outcome {
         Ok(output) => {
             let len = u32::try_from(output.len()).map_err(|_| AbiError::TooLarge)?;

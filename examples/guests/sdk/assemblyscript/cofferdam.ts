@@ -167,8 +167,20 @@ export function setTimer(afterMs: u32, token: i64): i32 {
   return set_timer(afterMs, token);
 }
 
+let failure: i32 = 0;
+
+/**
+ * Why the last call of `kvGet`, `kvList` or `callTool` gave nothing: a Failure, or 0 if it did not fail. Storage that
+ * fails (`Failure.FAILED`) has not lost what is in it: whoever takes null for "nothing is there" and begins anew,
+ * overwrites it. Only `Failure.NOT_FOUND` says that nothing is there.
+ */
+export function lastError(): i32 {
+  return failure;
+}
+
 /** What an answer with `len` bytes is, of which `room` were there for it; null for a Failure. */
 function answer(room: ArrayBuffer, len: i32): ArrayBuffer | null {
+  failure = len < 0 ? len : 0;
   if (len < 0) return null;
   if (len <= room.byteLength) return room.slice(0, len);
   const all = new ArrayBuffer(len);
@@ -176,7 +188,7 @@ function answer(room: ArrayBuffer, len: i32): ArrayBuffer | null {
   return all;
 }
 
-/** What is stored under `key`, or null. */
+/** What is stored under `key`, or null: if `lastError()` is `Failure.NOT_FOUND`, there is nothing. */
 export function kvGet(key: string): ArrayBuffer | null {
   const name = utf8(key);
   const room = new ArrayBuffer(256);
@@ -193,7 +205,7 @@ export function kvDelete(key: string): i32 {
   return kv_delete(data(name), name.byteLength);
 }
 
-/** The keys that begin with `prefix`, in order. */
+/** The keys that begin with `prefix`, in order; none, if `lastError()` is not 0. */
 export function kvList(prefix: string): string[] {
   const name = utf8(prefix);
   const room = new ArrayBuffer(256);
@@ -210,7 +222,7 @@ export function kvList(prefix: string): string[] {
   return keys;
 }
 
-/** What the tool says, or null; `why` tells what a tool says that failed. */
+/** What the tool says, or null: `lastError` is why, and if that is `Failure.FAILED`, `why` is what the tool says. */
 export function callTool(name: string, json: string): string | null {
   const tool = utf8(name);
   const body = utf8(json);
@@ -219,8 +231,9 @@ export function callTool(name: string, json: string): string | null {
   return result === null ? null : String.UTF8.decode(result);
 }
 
-/** What the last tool that failed said. */
+/** What the tool said, if the last call of one ended with `Failure.FAILED`. */
 export function why(): string {
+  if (failure != Failure.FAILED) return "";
   const text = new ArrayBuffer(4096);
   return String.UTF8.decodeUnsafe(data(text), result_read(data(text), 4096, 0));
 }

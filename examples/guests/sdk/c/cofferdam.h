@@ -59,7 +59,7 @@ CF_IMPORT("get_time") int64_t cf_get_time(void);
 /* random */
 CF_IMPORT("random") int32_t cf_random(void *to, size_t len);
 
-/* messages: `to` is an agent's name, its id, or `#topic` */
+/* messages: `to` is an agent's name, its id, or `#topic`; a request goes to one agent, not to a topic */
 CF_IMPORT("send_message") int64_t cf_send_message(const char *to, size_t to_len, const void *body, size_t len);
 CF_IMPORT("request")
 int64_t cf_request(const char *to, size_t to_len, const void *body, size_t len, uint32_t timeout_ms);
@@ -73,13 +73,13 @@ CF_IMPORT("reply") int32_t cf_reply(const void *body, size_t len);
 /* timers */
 CF_IMPORT("set_timer") int32_t cf_set_timer(uint32_t after_ms, int64_t token);
 
-/* kv */
+/* kv: only CF_NOT_FOUND says that nothing is stored. After CF_FAILED it still is: do not begin anew and overwrite it. */
 CF_IMPORT("kv_get") int32_t cf_kv_get(const void *key, size_t key_len, void *to, size_t cap);
 CF_IMPORT("kv_set") int32_t cf_kv_set(const void *key, size_t key_len, const void *value, size_t len);
 CF_IMPORT("kv_delete") int32_t cf_kv_delete(const void *key, size_t key_len);
 CF_IMPORT("kv_list") int32_t cf_kv_list(const void *prefix, size_t prefix_len, void *to, size_t cap);
 
-/* tools */
+/* tools: after CF_FAILED, and only then, cf_result_read gives what the tool says. */
 CF_IMPORT("call_tool")
 int32_t cf_call_tool(const char *name, size_t name_len, const void *json, size_t len, void *to, size_t cap);
 

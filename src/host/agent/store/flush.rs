@@ -1,52 +1,35 @@
-//! The thread that puts on the disk what agents have written.
+//! The thread that puts on the disk what agents have written, and opens the storage anew after it has failed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
-use super::{Core, KvError};
+use super::database::Core;
+use super::{KvError, KvOptions};
 
 /// A thread that flushes a while after each first write, and for the last time when this is dropped.
 pub(super) struct Flusher {
-    signal: Arc<Signal>,
+    core: Arc<Core>,
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Default)]
-struct Signal {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    written: bool,
-    closing: bool,
-}
-
 impl Flusher {
-    pub(super) fn start(core: &Arc<Core>, every: Duration) -> Result<Self, KvError> {
-        let signal = Arc::new(Signal::default());
-        let (shared, core) = (signal.clone(), core.clone());
-        let run = move || shared.run(&core, every);
-        let thread = std::thread::Builder::new().name("cofferdam-kv".into()).spawn(run);
+    pub(super) fn start(core: &Arc<Core>, options: KvOptions) -> Result<Self, KvError> {
+        let theirs = core.clone();
+        let thread = std::thread::Builder::new().name("cofferdam-kv".into()).spawn(move || run(&theirs, &options));
         let thread = thread.map_err(|error| KvError::Storage(error.to_string().into()))?;
-        Ok(Self { signal, thread: Some(thread) })
+        Ok(Self { core: core.clone(), thread: Some(thread) })
     }
 
     /// Something was written, and nothing was before.
     pub(super) fn wake(&self) {
-        self.signal.state.lock().written = true;
-        self.signal.changed.notify_one();
+        self.core.signal.set(|wanted| wanted.written = true);
     }
 }
 
 impl Drop for Flusher {
     fn drop(&mut self) {
-        self.signal.state.lock().closing = true;
-        self.signal.changed.notify_one();
+        self.core.signal.set(|wanted| wanted.closing = true);
         if let Some(thread) = self.thread.take() {
             // It has nothing to say; what failed was told.
             let _ = thread.join();
@@ -54,30 +37,35 @@ impl Drop for Flusher {
     }
 }
 
-impl Signal {
-    fn run(&self, core: &Core, every: Duration) {
-        loop {
-            let closing = {
-                let mut state = self.state.lock();
-                while !state.written && !state.closing {
-                    self.changed.wait(&mut state);
-                }
-                // Others may write meanwhile, and are flushed along.
-                if !state.closing {
-                    self.changed.wait_while_for(&mut state, |state| !state.closing, every);
-                }
-                state.written = false;
-                state.closing
-            };
-            // A failure was told by the core, and a storage that failed is not written to any more.
-            let done = core.flush();
-            if closing || done.is_err() {
-                return;
+fn run(core: &Core, options: &KvOptions) {
+    let signal = &core.signal;
+    loop {
+        let (closing, failed) = {
+            let mut wanted = signal.state.lock();
+            signal.changed.wait_while(&mut wanted, |wanted| !(wanted.written || wanted.failed || wanted.closing));
+            // Others may write meanwhile, and are flushed along. A failure is not waited for behind a flush.
+            let failed = wanted.failed;
+            let pause = if failed { options.reopen_every } else { options.flush_every };
+            signal.changed.wait_while_for(&mut wanted, |wanted| !wanted.closing && wanted.failed == failed, pause);
+            wanted.written = false;
+            (wanted.closing, failed)
+        };
+        if closing {
+            // A failure was told by the core.
+            let _ = core.flush();
+            return;
+        }
+        if failed {
+            match core.reopen() {
+                Ok(()) => signal.state.lock().failed = false,
+                Err(error) => tracing::debug!(%error, "the agents' storage still cannot be used"),
             }
-            // Written while the flush was under way, and so not the first write, which wakes.
-            if core.unflushed.load(std::sync::atomic::Ordering::Acquire) > 0 {
-                self.state.lock().written = true;
-            }
+            continue;
+        }
+        // If it fails, it is opened anew the next time round. What was written while it was under way was not the
+        // first write, which wakes.
+        if core.flush().is_ok() && core.unflushed.load(Ordering::Acquire) > 0 {
+            signal.state.lock().written = true;
         }
     }
 }

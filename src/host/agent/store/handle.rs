@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use redb::ReadableTable;
+use parking_lot::{Mutex, MutexGuard};
+use redb::{ReadableTable, Table};
 
-use super::{KvError, MAX_KEY, Shared, WriteError, codec, entry_bytes};
+use super::database::{Change, WriteError};
+use super::{KvError, MAX_KEY, Shared, codec, entry_bytes};
 use crate::policy::MemoryBytes;
 
 /// The storage of one agent. Clones are the same storage. See [`KvStore`](super::KvStore) for when a write is safe.
@@ -17,46 +19,101 @@ pub(super) struct Agent {
     shared: Arc<Shared>,
     name: Box<str>,
     cap: AtomicU64,
-    /// Changed only while the database is written to, which one at a time can do.
+    /// As of the last write that was made.
     used: AtomicU64,
+    /// In which generation of the database it was counted. Held by who writes for this agent.
+    counted: Mutex<Option<u64>>,
 }
 
 impl Agent {
-    /// Finds out what the agent has stored already.
-    pub(super) fn count(shared: Arc<Shared>, name: &str, cap: MemoryBytes) -> Result<Self, KvError> {
-        let agent = Self { shared, name: name.into(), cap: AtomicU64::new(cap.get()), used: AtomicU64::new(0) };
+    pub(super) fn new(shared: Arc<Shared>, name: &str) -> Self {
+        let (cap, used) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { shared, name: name.into(), cap, used, counted: Mutex::new(None) }
+    }
+
+    /// Finds out what the agent has stored already, if that is not known.
+    pub(super) fn count(&self) -> Result<(), KvError> {
+        // Held, so that nobody writes meanwhile.
+        let mut counted = self.counted.lock();
+        if counted.is_some() {
+            return Ok(());
+        }
         let mut used = 0;
-        agent.walk(b"", |key, value| {
+        let generation = self.walk(b"", |key, value| {
             used += entry_bytes(key.len(), value);
             Ok::<(), KvError>(())
         })?;
-        agent.used.store(used, Ordering::Release);
-        Ok(agent)
+        self.used.store(used, Ordering::Release);
+        *counted = Some(generation);
+        Ok(())
     }
 
     pub(super) fn set_cap(&self, cap: MemoryBytes) {
         self.cap.store(cap.get(), Ordering::Release);
     }
 
-    /// Shows every key under `prefix` in order, with the length of its value.
+    /// Shows every key under `prefix` in order, with the length of its value. Gives the database's generation.
     fn walk<E: From<KvError>>(
         &self,
         prefix: &[u8],
         mut visit: impl FnMut(&[u8], usize) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<u64, E> {
         let core = &self.shared.core;
-        let table = self.shared.begin_read()?;
+        let opened = core.opened()?;
         let from = codec::encode(&self.name, prefix);
-        let entries = table.range::<&[u8]>(from.as_slice()..).map_err(|error| core.failure(error))?;
-        for entry in entries {
-            let (encoded, value) = entry.map_err(|error| core.failure(error))?;
+        let mut entries = core.read(&opened, || Ok(opened.table()?.range::<&[u8]>(from.as_slice()..)?))?;
+        while let Some((encoded, value)) = core.read(&opened, || Ok(entries.next().transpose()?))? {
             let Some(key) = codec::decode(&self.name, encoded.value()).filter(|key| key.starts_with(prefix)) else {
                 break;
             };
             visit(key, value.value().len())?;
         }
-        Ok(())
+        Ok(opened.generation)
     }
+
+    /// Who holds this writes for the agent. `None` if somebody else does and `wait` is false.
+    fn writing(&self, wait: bool) -> Option<MutexGuard<'_, Option<u64>>> {
+        if wait { Some(self.counted.lock()) } else { self.counted.try_lock() }
+    }
+
+    /// Runs `change` as one write, which is told what the agent uses now.
+    fn write(
+        &self,
+        wait: bool,
+        change: impl FnOnce(&mut Table<'_, &'static [u8], &'static [u8]>, u64) -> Result<Change, WriteError>,
+    ) -> Option<Result<(), KvError>> {
+        let mut counted = self.writing(wait)?;
+        let before = *counted;
+        let done = self.shared.core.write(wait, |table, generation| {
+            let used = if before == Some(generation) {
+                self.used.load(Ordering::Acquire)
+            } else {
+                // It was opened anew, and what was not flushed is gone.
+                count(&self.name, table)?
+            };
+            change(table, used)
+        })?;
+        Some(done.map(|(change, generation)| {
+            // Only now is it sure.
+            self.used.store(change.used, Ordering::Release);
+            *counted = Some(generation);
+            drop(counted);
+            if change.changed {
+                self.shared.written();
+            }
+        }))
+    }
+}
+
+/// What `agent` has stored.
+fn count(agent: &str, table: &impl ReadableTable<&'static [u8], &'static [u8]>) -> Result<u64, WriteError> {
+    let mut used = 0u64;
+    for entry in table.range::<&[u8]>(codec::encode(agent, b"").as_slice()..)? {
+        let (encoded, value) = entry?;
+        let Some(key) = codec::decode(agent, encoded.value()) else { break };
+        used = used.saturating_add(entry_bytes(key.len(), value.value().len()));
+    }
+    Ok(used)
 }
 
 impl Drop for Agent {
@@ -75,11 +132,20 @@ impl KvHandle {
     /// # Errors
     /// A key that no entry can have, or the storage's failure.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        self.look(key, <[u8]>::to_vec)
+    }
+
+    /// What `see` makes of the value under `key`, which is not copied for it.
+    ///
+    /// # Errors
+    /// As [`KvHandle::get`].
+    pub fn look<T>(&self, key: &[u8], see: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, KvError> {
         check(key)?;
-        let table = self.0.shared.begin_read()?;
-        let found = table.get(codec::encode(&self.0.name, key).as_slice());
-        let found = found.map_err(|error| self.0.shared.core.failure(error))?;
-        Ok(found.map(|value| value.value().to_vec()))
+        let core = &self.0.shared.core;
+        let opened = core.opened()?;
+        let encoded = codec::encode(&self.0.name, key);
+        let found = core.read(&opened, || Ok(opened.table()?.get(encoded.as_slice())?))?;
+        Ok(found.map(|value| see(value.value())))
     }
 
     /// Puts `value` under `key`, in place of what was there. Waits while somebody else writes.
@@ -96,30 +162,21 @@ impl KvHandle {
     }
 
     fn put(&self, key: &[u8], value: &[u8], wait: bool) -> Option<Result<(), KvError>> {
-        let agent = &*self.0;
-        let cost = entry_bytes(key.len(), value.len());
-        let full = |need| KvError::Full { need: MemoryBytes::new(need), cap: self.cap() };
-        let refused = check(key).err().or_else(|| (cost > self.cap().get()).then(|| full(cost)));
-        if let Some(error) = refused {
+        if let Err(error) = check(key) {
             return Some(Err(error));
         }
-        let encoded = codec::encode(&agent.name, key);
-        let mut used = 0;
-        let done = agent.shared.core.write(wait, |table| {
+        let cost = entry_bytes(key.len(), value.len());
+        let encoded = codec::encode(&self.0.name, key);
+        self.0.write(wait, |table, used| {
             let old = table.get(encoded.as_slice())?.map_or(0, |old| entry_bytes(key.len(), old.value().len()));
-            used = agent.used.load(Ordering::Acquire).saturating_sub(old).saturating_add(cost);
+            let used = used.saturating_sub(old).saturating_add(cost);
             // An agent above a cap that was lowered may still make its entries smaller.
             if used > self.cap().get() && cost > old {
-                return Err(WriteError::Refused(full(used)));
+                return Err(WriteError::Refused(KvError::Full { need: MemoryBytes::new(used), cap: self.cap() }));
             }
             table.insert(encoded.as_slice(), value)?;
-            agent.used.store(used, Ordering::Release);
-            Ok(true)
-        })?;
-        if done.is_ok() {
-            agent.shared.written();
-        }
-        Some(done)
+            Ok(Change { used, changed: true })
+        })
     }
 
     /// Takes `key` away and says whether it was there. Waits while somebody else writes.
@@ -136,22 +193,16 @@ impl KvHandle {
     }
 
     fn take(&self, key: &[u8], wait: bool) -> Option<Result<bool, KvError>> {
-        let agent = &*self.0;
         if let Err(error) = check(key) {
             return Some(Err(error));
         }
-        let encoded = codec::encode(&agent.name, key);
+        let encoded = codec::encode(&self.0.name, key);
         let mut was_there = false;
-        let done = agent.shared.core.write(wait, |table| {
-            if let Some(old) = table.remove(encoded.as_slice())? {
-                was_there = true;
-                agent.used.fetch_sub(entry_bytes(key.len(), old.value().len()), Ordering::AcqRel);
-            }
-            Ok(was_there)
+        let done = self.0.write(wait, |table, used| {
+            let old = table.remove(encoded.as_slice())?.map(|old| entry_bytes(key.len(), old.value().len()));
+            was_there = old.is_some();
+            Ok(Change { used: used.saturating_sub(old.unwrap_or(0)), changed: was_there })
         })?;
-        if done.is_ok() && was_there {
-            agent.shared.written();
-        }
         Some(done.map(|()| was_there))
     }
 
@@ -165,7 +216,7 @@ impl KvHandle {
         prefix: &[u8],
         visit: impl FnMut(&[u8], usize) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.0.walk(prefix, visit)
+        self.0.walk(prefix, visit).map(drop)
     }
 
     /// Takes away everything that the agent has stored.
@@ -174,7 +225,7 @@ impl KvHandle {
     /// The storage's failure; nothing is changed then.
     pub fn clear(&self) -> Result<(), KvError> {
         let agent = &*self.0;
-        let done = agent.shared.core.write(true, |table| {
+        let done = agent.write(true, |table, _| {
             let mut keys = Vec::new();
             for entry in table.range::<&[u8]>(codec::encode(&agent.name, b"").as_slice()..)? {
                 let (encoded, _) = entry?;
@@ -186,14 +237,9 @@ impl KvHandle {
             for key in &keys {
                 table.remove(key.as_slice())?;
             }
-            agent.used.store(0, Ordering::Release);
-            Ok(!keys.is_empty())
+            Ok(Change { used: 0, changed: !keys.is_empty() })
         });
-        let done = done.unwrap_or(Ok(()));
-        if done.is_ok() {
-            agent.shared.written();
-        }
-        done
+        done.unwrap_or(Ok(()))
     }
 
     /// What the agent has stored now, counted as [`entry_bytes`](super::entry_bytes) does.

@@ -258,7 +258,8 @@ pub fn set_timer(after_ms: u32, token: i64) -> Result<()> {
     check(unsafe { raw::set_timer(after_ms, token) }).map(drop)
 }
 
-/// What is stored under `key`.
+/// What is stored under `key`; `None` if there is nothing. An error does not say that: whoever begins anew after one
+/// overwrites what is there.
 pub fn kv_get(key: &[u8]) -> Result<Option<Vec<u8>>> {
     // SAFETY: the host reads where the key is, and writes at most as many bytes as it is told that there are.
     match answer(|to, cap| unsafe { raw::kv_get(key.as_ptr(), key.len(), to, cap) }) {
@@ -306,7 +307,8 @@ pub fn call_tool(name: &str, json: &[u8]) -> Result<Vec<u8>> {
     answer(|to, cap| unsafe { raw::call_tool(name.as_ptr(), name.len(), json.as_ptr(), json.len(), to, cap) })
 }
 
-/// What the last tool that failed said.
+/// What the tool said, if the last call was one that ended with [`Error::Failed`]. After anything else it is empty, or
+/// part of a result.
 pub fn why() -> String {
     let mut text = alloc::vec![0; 4 << 10];
     // SAFETY: the host writes at most as many bytes as it is told that there are.
