@@ -9,7 +9,7 @@ use crate::host::agent::{ToolCall, ToolCaller, ToolFailure, ToolFuture, at_depth
 use crate::sandbox::{CallOptions, CancelOnDrop, GuestError, NotRun};
 
 /// Fuel for reading or writing a byte of JSON.
-const JSON_FUEL: u64 = 4;
+const JSON_FUEL: u64 = 2;
 
 /// What an agent is told of a failure that is the host's own: the rest is for the host's log.
 const NOT_RUN: &str = "the host could not run the tool";

@@ -21,8 +21,8 @@ use crate::sandbox::Printable;
 const MAX_COST: u64 = 100_000;
 /// Most steps that one comparison may be: the schema's times the value's weight. A step is about 5 ns.
 const MAX_WORK: u64 = 40_000_000;
-/// Fuel for a step.
-const STEP_FUEL: u64 = 5;
+/// Fuel for a step: few of those that are counted are taken.
+const STEP_FUEL: u64 = 1;
 /// Most memory that the reasons why a value is wrong may take, in bytes.
 const MAX_REASONS: u64 = 32 << 20;
 /// About what one reason takes, beside the names that lead to its place.

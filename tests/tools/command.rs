@@ -88,7 +88,7 @@ fn numbers_are_exact_as_far_as_the_page_says() {
         br#"{"b":18446744073709551616, "a":[18446744073709551615,-9223372036854775808], "b":18446744073709551617}"#;
     let given = cofferdam::tool::parse(given).expect("it is JSON");
     let seen = echo(Answer::Text).call(&given).expect("it answers").value;
-    let text = r#"{"a":[18446744073709551615,-9223372036854775808],"b":1.8446744073709552e19}"#;
+    let text = r#"{"a":[18446744073709551615,-9223372036854775808],"b":1.8446744073709552e+19}"#;
     assert_eq!(seen, json!(text));
     assert_eq!(echo(Answer::Json).call(&given).expect("it answers").value.to_string(), text);
 }
