@@ -16,7 +16,9 @@ use super::message::{Envelope, NotAnswered, ReplyRight};
 use super::room::{Ticket, Waiting};
 use super::timers::{Alarm, far};
 use super::usage::add;
+use crate::audit::EventKind;
 use crate::host::agent::AbiError;
+use crate::sandbox::Counted;
 
 /// The way out of one agent.
 #[derive(Clone)]
@@ -42,6 +44,7 @@ pub(crate) struct Outgoing {
     ticket: Ticket,
     waker: Option<Waker>,
     waiting: Option<Waiting>,
+    leave: Option<Counted>,
 }
 
 struct Unpark(Thread);
@@ -82,8 +85,9 @@ impl Post {
         self.0.upgrade().ok_or(AbiError::Gone)
     }
 
-    /// Counts a call that was denied.
-    fn denied(actor: &Actor) -> AbiError {
+    /// Counts and records a call that was denied.
+    fn denied(actor: &Actor, capability: &str, what: &str) -> AbiError {
+        actor.note(EventKind::DeniedCall, format!("{capability} to `{what}`"));
         actor.violation(1);
         AbiError::Denied
     }
@@ -115,14 +119,26 @@ impl Post {
         }
         let ticket = Ticket::new(&to);
         let envelope = Some(envelope);
-        let mut outgoing =
-            Outgoing { from: actor, to, envelope, correlation, until, answer, ticket, waker: None, waiting: None };
+        let mut outgoing = Outgoing {
+            from: actor,
+            to,
+            envelope,
+            correlation,
+            until,
+            answer,
+            ticket,
+            waker: None,
+            waiting: None,
+            leave: None,
+        };
         match outgoing.offer(patience.is_some() && now < until) {
             Some(done) => done.map(Sent::Done),
             None => {
                 outgoing.waiting = outgoing.from.common.waits.begin(outgoing.from.identity.id, outgoing.to.identity.id);
-                // Each would wait for the other: nobody would make room.
-                if outgoing.waiting.is_none() { Err(AbiError::Full) } else { Ok(Sent::Wait(outgoing)) }
+                // If each waited for the other, or all threads for one that has none, nobody would make room.
+                outgoing.leave = outgoing.from.common.scheduler.may_wait();
+                let may = outgoing.waiting.is_some() && outgoing.leave.is_some();
+                if may { Ok(Sent::Wait(outgoing)) } else { Err(AbiError::Full) }
             }
         }
     }
@@ -135,15 +151,20 @@ impl Post {
             let found = directory.by_id(id);
             return match found {
                 Some(found) if Arc::ptr_eq(&found, actor) || peers.allows(found.identity.name.as_str()) => Ok(found),
-                None if peers.is_all() => Err(AbiError::NotFound),
-                _ => Err(Self::denied(actor)),
+                // It may be one that was there before.
+                None => Err(AbiError::NotFound),
+                Some(_) => Err(Self::denied(actor, "send_message", to)),
             };
         }
         if to == actor.identity.name.as_str() {
             return Ok(actor.clone());
         }
         if !peers.is_all() && !peers.allows(to) {
-            return Err(if AgentName::new(to).is_ok() { Self::denied(actor) } else { AbiError::Invalid });
+            return Err(if AgentName::new(to).is_ok() {
+                Self::denied(actor, "send_message", to)
+            } else {
+                AbiError::Invalid
+            });
         }
         match directory.by_name(to) {
             Some(found) => Ok(found),
@@ -170,7 +191,11 @@ impl Post {
 
     fn publish(actor: &Arc<Actor>, topic: &str, body: Arc<[u8]>) -> Result<Sent, AbiError> {
         let Some(topic) = actor.config.publish.get(topic) else {
-            return Err(if Topic::new(topic).is_ok() { Self::denied(actor) } else { AbiError::Invalid });
+            return Err(if Topic::new(topic).is_ok() {
+                Self::denied(actor, "publish", topic)
+            } else {
+                AbiError::Invalid
+            });
         };
         let envelope = Envelope::new(Some(actor.identity.clone()), body);
         let receivers = fan_out(&actor.common.directory.by_topic(topic.as_str()), topic, envelope, Some(actor));
@@ -206,6 +231,11 @@ impl Post {
         }
     }
 
+    /// Leave to wait, while its thread is kept; `None` if too many wait.
+    pub fn may_wait(&self) -> Option<Counted> {
+        self.0.upgrade()?.common.scheduler.may_wait()
+    }
+
     /// Nobody waits for a message any more.
     pub fn stop_waiting(&self) {
         if let Some(actor) = self.0.upgrade() {
@@ -218,7 +248,7 @@ impl Post {
     pub fn reply(&self, right: ReplyRight, body: Arc<[u8]>) -> Result<(), AbiError> {
         let actor = self.actor()?;
         let bytes = body.len() as u64;
-        match right.answer(&actor.identity, body) {
+        match right.answer(&actor.identity, body, false) {
             Ok(()) => {
                 actor.sent(1, bytes);
                 Ok(())

@@ -1,10 +1,12 @@
 //! Agents end to end, on every engine of the build: lifecycle, messages, resources, and agents that mean harm.
 #![cfg(feature = "any-engine")]
 
+mod ends;
 mod hostile;
 mod lifecycle;
 mod many;
 mod messages;
+mod pools;
 mod resources;
 mod room;
 

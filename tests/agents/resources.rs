@@ -70,7 +70,7 @@ async fn too_many_violations_end_it_at_once() {
 #[tokio::test]
 async fn the_hosts_memory_is_admitted_before_anything_is_made() {
     for engine in engines::all() {
-        let memory = Some(MemoryBytes::mib(25));
+        let memory = Some(MemoryBytes::mib(28));
         let resources = Resources::new(&ResourceConfig { memory, ..ResourceConfig::default() });
         let runtime = Runtime::builder().engine(engine.clone()).resources(resources).build().expect("it is given");
         let world = World {

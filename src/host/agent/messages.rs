@@ -109,6 +109,11 @@ fn receive(caller: &mut Caller<'_>, ptr: u32, cap: u32, timeout: u32) -> Done<i3
     let post = state(caller)?.messages.post()?.clone();
     let mut taken = post.take(None)?;
     if taken.is_none() && timeout > 0 {
+        // Agents that wait keep their threads, and must leave some for those who could go on.
+        let Some(_leave) = post.may_wait() else {
+            caller.give_turn()?;
+            return Err(AbiError::TimedOut.into());
+        };
         let until = Instant::now() + Duration::from_millis(timeout.into());
         let until = time_to_wait(caller).map_or(until, |end| end.min(until));
         let waker = crate::agent::post::this_thread();
@@ -123,10 +128,11 @@ fn receive(caller: &mut Caller<'_>, ptr: u32, cap: u32, timeout: u32) -> Done<i3
     }
     let Some(message) = taken else { return Err(AbiError::TimedOut.into()) };
     let body = message.body.clone();
+    // Before anything can end the guest: what it had taken then is given up as other messages are.
+    state(caller)?.messages.taken = Some(message);
     caller.charge_bytes(body.len() as u64)?;
     let (state, memory) = state_and_memory(caller)?;
     state.io.input = body.clone();
-    state.messages.taken = Some(message);
     if body.len() <= cap as usize {
         copy(&body, 0, memory, ptr, cap)?;
     }
