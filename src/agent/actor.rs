@@ -293,7 +293,7 @@ impl Actor {
         self.ready(poked);
     }
 
-    /// Gives it another rate of fuel; what it owes it still owes.
+    /// Gives it another rate of fuel; what it owes it still owes, unless there is no rate.
     pub(super) fn set_fuel_rate(self: &Arc<Self>, rate: Option<FuelRate>) {
         let now = Instant::now();
         let mut desk = self.desk.lock();

@@ -143,6 +143,12 @@ impl Post {
         }
     }
 
+    /// How many subscribe to a topic, by its address, if the agent may publish there.
+    pub fn receivers(&self, to: &str) -> u64 {
+        let (Some(actor), Some(topic)) = (self.0.upgrade(), to.strip_prefix('#')) else { return 0 };
+        if actor.config.publish.contains(topic) { actor.common.directory.by_topic(topic).len() as u64 } else { 0 }
+    }
+
     /// The one called `to`, if the agent may write to it.
     fn receiver(actor: &Arc<Actor>, to: &str) -> Result<Arc<Actor>, AbiError> {
         let directory = &actor.common.directory;

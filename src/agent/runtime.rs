@@ -498,7 +498,7 @@ impl Runtime {
         Ok(LimitsChanged { at_restart: changed.map(|(name, _)| name).collect() })
     }
 
-    /// Gives the agent another rate of fuel, or none. What it owes it still owes.
+    /// Gives the agent another rate of fuel. What it owes it still owes; with none, it owes nothing any more.
     ///
     /// # Errors
     /// There is no such agent.

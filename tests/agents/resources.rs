@@ -147,6 +147,24 @@ async fn what_is_exposed_is_what_is_granted() {
 }
 
 #[tokio::test]
+async fn a_message_to_many_costs_more_than_one_to_one() {
+    for world in worlds() {
+        let config = AgentConfig { publish: [crate::topic("t")].into(), ..world.config() };
+        let a = world.puppet("a", config).await;
+        let mut costs = Vec::new();
+        for n in 0..50 {
+            world.puppet(&format!("b{n}"), AgentConfig { topics: [crate::topic("t")].into(), ..world.config() }).await;
+            if n == 0 || n == 49 {
+                let (sent, receipt) = world.runtime.execute_with_receipt(a, "send", &hand("#t", b"x")).await;
+                assert_eq!(crate::numbers(&sent.expect("it is accepted")), [n + 1]);
+                costs.push(receipt.expect("it was called").fuel);
+            }
+        }
+        assert!(costs[1] >= costs[0] + 49 * 400, "{costs:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_hundred_agents_at_once_keep_to_themselves() {
     for world in worlds() {
         let mut all = Vec::new();
