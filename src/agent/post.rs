@@ -29,7 +29,7 @@ pub(crate) enum Sent {
     /// The number that the guest is given.
     Done(i64),
     /// The mailbox is full, and its sender may wait for room.
-    Wait(Outgoing),
+    Wait(Box<Outgoing>),
 }
 
 /// A message that waits for room in a mailbox.
@@ -138,7 +138,7 @@ impl Post {
                 // If each waited for the other, or all threads for one that has none, nobody would make room.
                 outgoing.leave = outgoing.from.common.scheduler.may_wait();
                 let may = outgoing.waiting.is_some() && outgoing.leave.is_some();
-                if may { Ok(Sent::Wait(outgoing)) } else { Err(AbiError::Full) }
+                if may { Ok(Sent::Wait(Box::new(outgoing))) } else { Err(AbiError::Full) }
             }
         }
     }

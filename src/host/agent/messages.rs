@@ -89,7 +89,7 @@ fn send(
     let post = state.messages.post()?.clone();
     match post.send(to, body, reply_within)? {
         Sent::Done(n) => Ok(n),
-        Sent::Wait(outgoing) => wait_for_room(caller, outgoing),
+        Sent::Wait(outgoing) => wait_for_room(caller, *outgoing),
     }
 }
 
