@@ -2,7 +2,7 @@
 //! What it does itself when its turn comes is in `run`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Instant, SystemTime};
 
@@ -13,7 +13,7 @@ use super::body::{Body, Hooks};
 use super::budget::Bucket;
 use super::config::{AgentConfig, FuelRate, WhenFull};
 use super::dead::{DeadLetters, DeadReason};
-use super::desk::{Aside, Desk, Failure, Job, Leftovers, Turn};
+use super::desk::{Aside, Begin, Desk, Failure, Job, Leftovers, Turn};
 use super::error::{SendError, StartError, StopError};
 use super::id::Identity;
 use super::lifecycle::{IllegalMove, Move, State, next};
@@ -26,10 +26,10 @@ use super::runtime::Drained;
 use super::scheduler::Scheduler;
 use super::stores::Stores;
 use super::timers::{Alarm, Timers, far};
-use super::usage::{AgentInfo, Counters, add};
+use super::usage::{AgentInfo, Counters, add, get};
 use crate::audit::{AuditSink, Event, EventKind, Subject};
 use crate::host::agent::Capability;
-use crate::sandbox::{Module, Sandbox};
+use crate::sandbox::{GuestError, Module, Sandbox};
 
 /// What all agents of a runtime share.
 pub(crate) struct Common {
@@ -63,6 +63,8 @@ pub(crate) struct Actor {
     pub(super) body: Mutex<Option<Body>>,
     pub(super) counters: Counters,
     pub(super) log: Arc<LogRing>,
+    /// Violations of former lives.
+    forgiven: AtomicU64,
     /// It has broken too many rules.
     pub(super) condemned: AtomicBool,
 }
@@ -104,6 +106,7 @@ impl Actor {
             body: Mutex::new(None),
             counters: Counters::default(),
             log: Arc::default(),
+            forgiven: AtomicU64::new(0),
             condemned: AtomicBool::new(false),
         })
     }
@@ -121,8 +124,15 @@ impl Actor {
     }
 
     pub(super) fn bury(&self, letters: impl IntoIterator<Item = Envelope>, reason: DeadReason) {
+        let mut buried = 0_u64;
         for letter in letters {
             self.common.dead.add(letter, &self.identity, reason);
+            buried += 1;
+        }
+        // Those of a full mailbox are its ordinary business, and as many as anybody likes to send.
+        let ordinary = matches!(reason, DeadReason::Dropped | DeadReason::Full | DeadReason::TooLarge);
+        if buried > 0 && !ordinary {
+            self.note(EventKind::DeadLetter, format!("{buried} messages: {reason:?}").to_lowercase());
         }
     }
 
@@ -130,6 +140,7 @@ impl Actor {
     pub(super) fn put_aside(&self, aside: Aside) {
         aside.woken.into_iter().for_each(Waker::wake);
         self.bury(aside.late, DeadReason::Expired);
+        self.bury(aside.too_large, DeadReason::TooLarge);
     }
 
     /// Offers it a message. If its sender would wait, the mailbox is full and lets senders wait, the sender is
@@ -145,7 +156,7 @@ impl Actor {
             let name = self.identity.name.clone();
             return Offered::Refused(envelope, SendError::NotRunning { name, state });
         }
-        let cap = desk.limits.message;
+        let cap = desk.message_cap();
         if len > cap.get() {
             drop(desk);
             return Offered::Refused(envelope, SendError::TooLarge { len, cap });
@@ -194,18 +205,25 @@ impl Actor {
         }
     }
 
-    /// The reply to one of its requests.
+    /// The reply to one of its requests. If it comes too late, who sent it learns that; or if it would not, it is
+    /// a dead letter.
     pub(super) fn answered(
         self: &Arc<Self>,
         from: &Arc<Identity>,
         correlation: u64,
         body: Arc<[u8]>,
+        bury: bool,
     ) -> Result<(), NotAnswered> {
         let too_large = |cap| if body.len() as u64 > cap { Err(NotAnswered::TooLarge) } else { Ok(()) };
         let mut reply = Envelope::new(Some(from.clone()), body.clone());
         reply.correlation = Some(correlation);
         reply.kind = Kind::Reply;
-        self.settle(correlation, reply, |desk| too_large(desk.limits.message.get()))
+        let letter = bury.then(|| reply.copy());
+        let done = self.settle(correlation, reply, |desk| too_large(desk.message_cap().get()));
+        if done.is_err() {
+            self.bury(letter, DeadReason::Late);
+        }
+        done
     }
 
     /// No reply will come to the request of this number, if one still waits.
@@ -276,7 +294,7 @@ impl Actor {
         self.ready(poked);
     }
 
-    /// Gives it another rate of fuel; what it owes it still owes.
+    /// Gives it another rate of fuel; what it owes it still owes, unless there is no rate.
     pub(super) fn set_fuel_rate(self: &Arc<Self>, rate: Option<FuelRate>) {
         let now = Instant::now();
         let mut desk = self.desk.lock();
@@ -303,17 +321,19 @@ impl Actor {
 
     /// Starts it; whoever listens to `answer` learns how `init` ended. It takes messages from now on, and runs when
     /// it is [`ready`](Self::ready) by what this gives.
-    pub(super) fn start(
-        self: &Arc<Self>,
-        answer: oneshot::Sender<Result<(), StartError>>,
-    ) -> Result<bool, IllegalMove> {
+    pub(super) fn start(self: &Arc<Self>, answer: oneshot::Sender<Result<(), StartError>>) -> Result<bool, StartError> {
         let mut desk = self.desk.lock();
-        desk.state = next(desk.state, Move::Start)?;
+        let state = next(desk.state, Move::Start)?;
+        let need = self.config.mailbox.host_bytes();
+        desk.reservation = Some(self.sandbox.resources().reserve(need).map_err(GuestError::from)?);
+        desk.state = state;
         desk.life += 1;
+        desk.pause = None;
+        self.forgiven.store(get(&self.counters.violations), Ordering::Relaxed);
         desk.restarts = 0;
         desk.cancel = cofferdam_engine::CancelHandle::new();
         self.condemned.store(false, Ordering::Relaxed);
-        desk.jobs.push_front(Job::Begin(Some(answer)));
+        desk.jobs.push_front(Job::Begin(Begin { asked_for: true, answer: Some(answer) }));
         Ok(desk.poke())
     }
 
@@ -342,6 +362,11 @@ impl Actor {
         answer: oneshot::Sender<Result<Drained, StopError>>,
     ) -> Result<(), IllegalMove> {
         let mut desk = self.desk.lock();
+        if let Some(draining) = &mut desk.draining {
+            // It does already: they learn the same.
+            draining.answers.push(answer);
+            return Ok(());
+        }
         desk.state = next(desk.state, Move::Drain)?;
         if desk.state == State::Stopped {
             drop(desk);
@@ -420,7 +445,8 @@ impl Actor {
         }
         add(&self.counters.violations, count);
         let Some(most) = self.config.max_violations else { return };
-        if super::usage::get(&self.counters.violations) > most && !self.condemned.swap(true, Ordering::Relaxed) {
+        let since = get(&self.counters.violations).saturating_sub(self.forgiven.load(Ordering::Relaxed));
+        if since > most && !self.condemned.swap(true, Ordering::Relaxed) {
             self.note(EventKind::Violation, format!("more than {most} violations"));
             let cancel = self.desk.lock().cancel.clone();
             cancel.cancel();

@@ -90,6 +90,12 @@ impl Bulk {
     }
 }
 
+/// A call that did not come back, and the messages that the agent had taken and not handled.
+pub(super) struct Lost {
+    pub error: CallError,
+    pub letters: Vec<Envelope>,
+}
+
 /// What a call into an agent gave.
 pub(super) struct Given {
     /// The status it returned; 0 or above if it has none.
@@ -168,60 +174,56 @@ impl Body {
         }
     }
 
-    /// The output, and the message the call was made with. What it took by itself goes.
-    fn end(&mut self) -> (Vec<u8>, Option<Envelope>) {
-        match self.guest.state().and_then(|state| state.agent.as_deref_mut()) {
-            Some(agent) => {
-                drop(agent.messages.taken.take());
-                let message = agent.messages.hook.take();
-                (agent.end_call(), message)
-            }
-            None => (Vec::new(), None),
+    /// What a call gave, with its output; or what was lost with it. A message that it took by itself counts as
+    /// handled if it came back.
+    fn end<T>(&mut self, done: Result<T, CallError>) -> Result<(T, Vec<u8>, Option<Envelope>), Lost> {
+        let (output, hook, taken) = match self.guest.state().and_then(|state| state.agent.as_deref_mut()) {
+            Some(agent) => (agent.end_call(), agent.messages.hook.take(), agent.messages.taken.take()),
+            None => (Vec::new(), None, None),
+        };
+        match done {
+            Ok(done) => Ok((done, output, hook)),
+            Err(error) => Err(Lost { error, letters: hook.into_iter().chain(taken).collect() }),
         }
     }
 
-    /// Calls `handle_message`. The message comes back in any case.
-    pub fn handle(&mut self, message: Envelope) -> (Result<Given, CallError>, Option<Envelope>) {
+    /// Calls `handle_message`.
+    pub fn handle(&mut self, message: Envelope) -> Result<Given, Lost> {
         let (input, depth) = (message.body.clone(), message.depth);
         if let Some(bulk) = self.handle_message.take() {
             self.begin(input, Some(message), depth);
             let done = bulk.call(&mut self.guest, &self.options);
             self.handle_message = Some(bulk);
-            return self.done(done);
+            return self.in_bulk(done);
         }
         self.begin(input.clone(), Some(message), depth);
         self.by_bytes("handle_message", &input)
     }
 
-    fn done(&mut self, done: Result<(i32, Receipt), CallError>) -> (Result<Given, CallError>, Option<Envelope>) {
-        let (output, message) = self.end();
-        match done {
-            Ok((status, receipt)) => (Ok(Given { status, output, receipt, message }), None),
-            Err(error) => (Err(error), message),
-        }
+    fn in_bulk(&mut self, done: Result<(i32, Receipt), CallError>) -> Result<Given, Lost> {
+        let ((status, receipt), output, message) = self.end(done)?;
+        Ok(Given { status, output, receipt, message })
     }
 
-    fn by_bytes(&mut self, name: &str, input: &[u8]) -> (Result<Given, CallError>, Option<Envelope>) {
+    /// The output is what was returned, or if that is empty, what was written in bulk.
+    fn by_bytes(&mut self, name: &str, input: &[u8]) -> Result<Given, Lost> {
         let done = self.guest.call_bytes_counted(name, input, &BytesAbi::default(), &self.options);
-        let (_, message) = self.end();
-        match done {
-            Ok((output, receipt)) => (Ok(Given { status: 0, output, receipt, message }), None),
-            Err(error) => (Err(error), message),
-        }
+        let ((returned, receipt), written, message) = self.end(done)?;
+        let output = if returned.is_empty() { written } else { returned };
+        Ok(Given { status: 0, output, receipt, message })
     }
 
     /// Calls `on_timer`.
-    pub fn timer(&mut self, token: i64) -> Option<Result<Receipt, CallError>> {
+    pub fn timer(&mut self, token: i64) -> Option<Result<Receipt, Lost>> {
         let func = self.on_timer.take()?;
         self.begin(Arc::default(), None, 0);
         let done = func.call_with(&mut self.guest, token, &self.options);
         self.on_timer = Some(func);
-        self.end();
-        Some(done.map(|((), receipt)| receipt))
+        Some(self.end(done).map(|(((), receipt), ..)| receipt))
     }
 
     /// Calls the export `name` with bytes, in the way that its signature says.
-    pub fn execute(&mut self, name: &str, input: Arc<[u8]>, depth: u32) -> Result<Given, CallError> {
+    pub fn execute(&mut self, name: &str, input: Arc<[u8]>, depth: u32) -> Result<Given, Lost> {
         let way = match self.guest.module().prepared().export(name) {
             Some(ExternType::Func(Some(ty))) => Way::of(ty),
             _ => None,
@@ -230,26 +232,26 @@ impl Body {
         self.call(name, way.unwrap_or(Way::Bytes), input, depth)
     }
 
-    fn call(&mut self, name: &str, way: Way, input: Arc<[u8]>, depth: u32) -> Result<Given, CallError> {
+    fn call(&mut self, name: &str, way: Way, input: Arc<[u8]>, depth: u32) -> Result<Given, Lost> {
         if way != Way::Bytes
             && let Ok(bulk) = Bulk::find(&mut self.guest, name, way)
         {
             self.begin(input, None, depth);
             let done = bulk.call(&mut self.guest, &self.options);
-            return self.done(done).0;
+            return self.in_bulk(done);
         }
         self.begin(input.clone(), None, depth);
-        self.by_bytes(name, &input).0
+        self.by_bytes(name, &input)
     }
 
     /// Calls `init`, if there is one.
-    pub fn init(&mut self, config: Arc<[u8]>) -> Option<Result<Given, CallError>> {
+    pub fn init(&mut self, config: Arc<[u8]>) -> Option<Result<Given, Lost>> {
         let way = self.hooks.init?;
         Some(self.call("init", way, config, 0))
     }
 
     /// Calls `shutdown`, if there is one.
-    pub fn shutdown(&mut self) -> Option<Result<Given, CallError>> {
+    pub fn shutdown(&mut self) -> Option<Result<Given, Lost>> {
         let way = self.hooks.shutdown?;
         Some(self.call("shutdown", way, Arc::default(), 0))
     }

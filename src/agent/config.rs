@@ -93,11 +93,21 @@ impl Default for MailboxConfig {
     }
 }
 
+impl MailboxConfig {
+    /// What it may come to take of the host's memory, in bytes. Sums of it do not overflow.
+    pub(super) fn host_bytes(&self) -> u64 {
+        const MOST: u64 = 1 << 40;
+        let envelopes = (self.messages as u64).saturating_mul(size_of::<super::Envelope>() as u64);
+        self.bytes.get().min(MOST) + envelopes.min(MOST)
+    }
+}
+
 /// What happens to a message for which there is no room. Messages by topic never wait: they are refused
 /// instead. Nor do messages of an agent to itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// Its sender waits for room, at most so long, and is then refused.
+    /// Its sender waits for room, at most so long, and is then refused. An agent waits no longer than its call has
+    /// time, and is refused at once where two or more would wait for each other.
     Block(Duration),
     /// Its sender is refused at once.
     #[default]
@@ -146,7 +156,8 @@ pub enum OnFailure {
     /// It has failed. What waits for it becomes dead letters.
     #[default]
     Fail,
-    /// A new instance takes its place and its mailbox, after `init`; so many times, then it has failed.
+    /// A new instance takes its place and its mailbox, after `init`; so many times, then it has failed. From the
+    /// second time on it pauses before, from a millisecond to a second.
     Restart {
         /// How many times from one start to the next.
         times: u32,

@@ -20,7 +20,7 @@ pub enum DeadReason {
     Dropped,
     /// There was no room for it in the mailbox of one who subscribed to its topic.
     Full,
-    /// It is above the message cap of one who subscribed to its topic.
+    /// It is above the message cap of one who subscribed to its topic, or above a cap that was lowered meanwhile.
     TooLarge,
     /// Its deadline passed in the mailbox.
     Expired,

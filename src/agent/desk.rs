@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use cofferdam_engine::CancelHandle;
 use tokio::sync::oneshot;
@@ -18,8 +18,8 @@ use super::message::Envelope;
 use super::room::Room;
 use super::runtime::Drained;
 use super::timers::{AlarmId, Timers};
-use crate::policy::Limits;
-use crate::sandbox::Receipt;
+use crate::policy::{Limits, MemoryBytes};
+use crate::sandbox::{Receipt, Reservation};
 
 /// What a call gave, and what it cost if it was begun.
 pub(super) type Executed = (Result<Vec<u8>, ExecuteError>, Option<Receipt>);
@@ -27,11 +27,20 @@ pub(super) type Executed = (Result<Vec<u8>, ExecuteError>, Option<Receipt>);
 /// What an agent is asked to do, beside messages.
 pub(super) enum Job {
     /// Make an instance and run `init`. Somebody may wait for it.
-    Begin(Option<oneshot::Sender<Result<(), StartError>>>),
+    Begin(Begin),
     /// Call an export with bytes. So many tools and agents wait for it, one behind the other.
     Execute { export: String, input: Arc<[u8]>, depth: u32, answer: oneshot::Sender<Executed> },
     /// Call `on_timer`; the number is the timer's.
     Timer(u64, i64),
+}
+
+/// A new instance.
+#[derive(Default)]
+pub(super) struct Begin {
+    /// Somebody asked for it, so that it need not wait for fuel. A restart has to.
+    pub asked_for: bool,
+    /// Who waits for it, also beyond restarts.
+    pub answer: Option<oneshot::Sender<Result<(), StartError>>>,
 }
 
 /// Where the agent stands with the scheduler.
@@ -82,13 +91,19 @@ pub(super) struct Desk {
     pub timers: HashMap<u64, AlarmId>,
     pub timers_set: u64,
     pub bucket: Option<Bucket>,
-    /// When its debt is paid.
+    /// It is not restarted before this.
+    pub pause: Option<Instant>,
+    /// When its debt is paid, or its pause over.
     pub debt: Option<AlarmId>,
     /// Waits in `receive_message`.
     pub reader: Option<Waker>,
     /// Wait for room in the mailbox.
     pub room: Room,
     pub limits: Limits,
+    /// The message cap that its instance was made with, and has room for.
+    pub made_with: Option<MemoryBytes>,
+    /// What its mailbox may take of the host's memory.
+    pub reservation: Option<Reservation>,
     /// The guest has not been told of these limits yet.
     pub limits_changed: bool,
     /// Ends the call that is under way.
@@ -107,6 +122,8 @@ pub(super) struct Desk {
 pub(super) struct Aside {
     /// Messages that came too late.
     pub late: Vec<Envelope>,
+    /// Messages that are above a cap which was lowered meanwhile.
+    pub too_large: Vec<Envelope>,
     /// Who may find room now.
     pub woken: Vec<Waker>,
 }
@@ -135,10 +152,13 @@ impl Desk {
             timers: HashMap::new(),
             timers_set: 0,
             bucket: config.fuel_rate.map(|rate| Bucket::new(rate, now)),
+            pause: None,
             debt: None,
             reader: None,
             room: Room::new(config.mailbox.messages),
             limits: config.policy.limits.clone(),
+            made_with: None,
+            reservation: None,
             limits_changed: false,
             cancel: CancelHandle::new(),
             life: 0,
@@ -159,6 +179,22 @@ impl Desk {
         }
     }
 
+    /// How long it must wait before it runs: until its debt is paid and its pause is over.
+    pub fn owes(&mut self) -> Option<Duration> {
+        if self.bucket.is_none() && self.pause.is_none() {
+            return None;
+        }
+        let now = Instant::now();
+        let debt = self.bucket.as_mut().and_then(|bucket| bucket.debt(now));
+        let pause = self.pause.map(|at| at.saturating_duration_since(now)).filter(|time| !time.is_zero());
+        debt.max(pause)
+    }
+
+    /// The most bytes of a message to it now: an instance has no room for more than it was made with.
+    pub fn message_cap(&self) -> MemoryBytes {
+        self.made_with.map_or(self.limits.message, |made_with| made_with.min(self.limits.message))
+    }
+
     /// Whether it is to be put in the scheduler's queue; if so, it counts as being there.
     #[must_use]
     pub fn poke(&mut self) -> bool {
@@ -171,7 +207,14 @@ impl Desk {
 
     /// The next message. `aside` gets what is to be dealt with when the desk is unlocked.
     pub fn take_mail(&mut self, aside: &mut Aside) -> Option<Envelope> {
-        let taken = self.mailbox.take(Instant::now, &mut aside.late);
+        let cap = self.message_cap().get();
+        let taken = loop {
+            match self.mailbox.take(Instant::now, &mut aside.late) {
+                // The cap was lowered meanwhile.
+                Some(message) if message.body.len() as u64 > cap => aside.too_large.push(message),
+                taken => break taken,
+            }
+        };
         if let (Some(_), Some(draining)) = (&taken, &mut self.draining) {
             draining.handled += 1;
         }
@@ -198,6 +241,7 @@ impl Desk {
     /// Ends it in `state`: everything that waits goes.
     pub fn end(&mut self, state: State, timers: &Timers) -> Leftovers {
         self.state = state;
+        (self.made_with, self.pause, self.reservation) = (None, None, None);
         self.forget_alarms(timers);
         let mut left = Leftovers {
             mail: self.mailbox.clear(),
@@ -222,7 +266,7 @@ impl Leftovers {
     pub fn tell(self, drained: &Result<Drained, StopError>) {
         for job in self.jobs {
             match job {
-                Job::Begin(answer) => {
+                Job::Begin(Begin { answer, .. }) => {
                     if let Some(answer) = answer {
                         let _ = answer.send(Err(StartError::Ended));
                     }

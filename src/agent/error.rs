@@ -93,6 +93,9 @@ pub enum StartError {
     /// `init` said no.
     #[error("`init` failed with status {0}")]
     Refused(i32),
+    /// `init` returned, and the agent has ended itself or broken too many rules.
+    #[error("the agent ended itself in `init`")]
+    EndedItself,
     /// It was stopped or removed before it had begun.
     #[error("the agent was ended before it had begun")]
     Ended,
@@ -180,6 +183,18 @@ pub enum RequestError {
     /// None will come: the receiver handled the request and gave none, or ended.
     #[error("the receiver gave no reply, or ended")]
     NoReply,
+}
+
+/// Why an agent was given no other limits.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetLimitsError {
+    /// There is no such agent.
+    #[error(transparent)]
+    Unknown(#[from] UnknownAgent),
+    /// Its engine cannot enforce them.
+    #[error(transparent)]
+    CannotEnforce(#[from] CannotEnforce),
 }
 
 /// Why an agent was not stopped.

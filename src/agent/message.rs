@@ -117,11 +117,11 @@ impl ReplyRight {
         self.0 = None;
     }
 
-    /// Answers, and says whether the answer arrived.
-    pub(super) fn answer(mut self, from: &Arc<Identity>, body: Arc<[u8]>) -> Result<(), NotAnswered> {
+    /// Answers, and says whether the answer arrived. If `bury`, an agent that did not get it has a dead letter.
+    pub(super) fn answer(mut self, from: &Arc<Identity>, body: Arc<[u8]>, bury: bool) -> Result<(), NotAnswered> {
         match self.0.take() {
             Some(ReplyTo::Actor { actor, correlation }) => match actor.upgrade() {
-                Some(actor) => actor.answered(from, correlation, body),
+                Some(actor) => actor.answered(from, correlation, body, bury),
                 None => Err(NotAnswered::Gone),
             },
             Some(ReplyTo::Host(request)) => request.answer(Ok(body)).then_some(()).ok_or(NotAnswered::Gone),

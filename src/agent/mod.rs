@@ -3,7 +3,7 @@
 //! [`Guest`](crate::Guest)) and on `host::agent`, which has what they may call.
 //!
 //! An agent costs no thread: it is called on the workers of [`Resources`](crate::sandbox::Resources) when it has
-//! work, one call at a time.
+//! work, one call at a time. One that runs for longer than a slice, or waits inside a call, keeps a thread meanwhile.
 
 mod actor;
 mod body;
@@ -34,7 +34,8 @@ pub use config::{AgentConfig, FuelRate, MailboxConfig, OnFailure, Peers, WhenFul
 pub use dead::{DeadLetter, DeadReason};
 pub use desk::Failure;
 pub use error::{
-    DeployError, ExecuteError, RequestError, SendError, ShutdownTimedOut, StartError, StopError, UnknownAgent,
+    DeployError, ExecuteError, RequestError, SendError, SetLimitsError, ShutdownTimedOut, StartError, StopError,
+    UnknownAgent,
 };
 pub use id::{Address, AgentId, AgentName, MAX_NAME, MaxAgents, NameError, Topic};
 pub use lifecycle::{IllegalMove, Move, State, next};

@@ -17,6 +17,7 @@ use super::room::{Ticket, Waiting};
 use super::timers::{Alarm, far};
 use super::usage::add;
 use crate::host::agent::{AbiError, Capability};
+use crate::sandbox::Counted;
 
 /// The way out of one agent.
 #[derive(Clone)]
@@ -27,7 +28,7 @@ pub(crate) enum Sent {
     /// The number that the guest is given.
     Done(i64),
     /// The mailbox is full, and its sender may wait for room.
-    Wait(Outgoing),
+    Wait(Box<Outgoing>),
 }
 
 /// A message that waits for room in a mailbox.
@@ -42,6 +43,7 @@ pub(crate) struct Outgoing {
     ticket: Ticket,
     waker: Option<Waker>,
     waiting: Option<Waiting>,
+    leave: Option<Counted>,
 }
 
 struct Unpark(Thread);
@@ -115,16 +117,34 @@ impl Post {
         }
         let ticket = Ticket::new(&to);
         let envelope = Some(envelope);
-        let mut outgoing =
-            Outgoing { from: actor, to, envelope, correlation, until, answer, ticket, waker: None, waiting: None };
+        let mut outgoing = Outgoing {
+            from: actor,
+            to,
+            envelope,
+            correlation,
+            until,
+            answer,
+            ticket,
+            waker: None,
+            waiting: None,
+            leave: None,
+        };
         match outgoing.offer(patience.is_some() && now < until) {
             Some(done) => done.map(Sent::Done),
             None => {
                 outgoing.waiting = outgoing.from.common.waits.begin(outgoing.from.identity.id, outgoing.to.identity.id);
-                // Each would wait for the other: nobody would make room.
-                if outgoing.waiting.is_none() { Err(AbiError::Full) } else { Ok(Sent::Wait(outgoing)) }
+                // If each waited for the other, or all threads for one that has none, nobody would make room.
+                outgoing.leave = outgoing.from.common.scheduler.may_wait();
+                let may = outgoing.waiting.is_some() && outgoing.leave.is_some();
+                if may { Ok(Sent::Wait(Box::new(outgoing))) } else { Err(AbiError::Full) }
             }
         }
+    }
+
+    /// How many subscribe to a topic, by its address, if the agent may publish there.
+    pub fn receivers(&self, to: &str) -> u64 {
+        let (Some(actor), Some(topic)) = (self.0.upgrade(), to.strip_prefix('#')) else { return 0 };
+        if actor.config.publish.contains(topic) { actor.common.directory.by_topic(topic).len() as u64 } else { 0 }
     }
 
     /// The one called `to`, if the agent may write to it.
@@ -135,8 +155,9 @@ impl Post {
             let found = directory.by_id(id);
             return match found {
                 Some(found) if Arc::ptr_eq(&found, actor) || peers.allows(found.identity.name.as_str()) => Ok(found),
-                None if peers.is_all() => Err(AbiError::NotFound),
-                _ => Err(Self::denied(actor, to)),
+                // It may be one that was there before.
+                None => Err(AbiError::NotFound),
+                Some(_) => Err(Self::denied(actor, to)),
             };
         }
         if to == actor.identity.name.as_str() {
@@ -210,6 +231,11 @@ impl Post {
         }
     }
 
+    /// Leave to wait, while its thread is kept; `None` if too many wait.
+    pub fn may_wait(&self) -> Option<Counted> {
+        self.0.upgrade()?.common.scheduler.may_wait()
+    }
+
     /// Nobody waits for a message any more.
     pub fn stop_waiting(&self) {
         if let Some(actor) = self.0.upgrade() {
@@ -222,7 +248,7 @@ impl Post {
     pub fn reply(&self, right: ReplyRight, body: Arc<[u8]>) -> Result<(), AbiError> {
         let actor = self.actor()?;
         let bytes = body.len() as u64;
-        match right.answer(&actor.identity, body) {
+        match right.answer(&actor.identity, body, false) {
             Ok(()) => {
                 actor.sent(1, bytes);
                 Ok(())

@@ -48,11 +48,11 @@ impl Directory {
         Ok(())
     }
 
-    /// Takes one out; `None` if it is out already.
+    /// Takes one out, so that it is not found any more; `None` if it is out already. Its name and place are taken
+    /// until it is gone.
     pub fn remove(&self, id: AgentId) -> Option<Arc<Actor>> {
         let mut maps = self.maps.write();
         let actor = maps.by_id.remove(&id)?;
-        maps.by_name.remove(&actor.identity.name);
         for topic in &actor.config.topics {
             if let Some(entry) = maps.by_topic.get_mut(topic) {
                 *entry = entry.iter().filter(|other| !Arc::ptr_eq(other, &actor)).cloned().collect();
@@ -61,12 +61,18 @@ impl Directory {
                 }
             }
         }
-        if maps.by_id.is_empty() {
+        Some(actor)
+    }
+
+    /// One that was taken out is gone: another may have its name and its place.
+    pub fn free(&self, actor: &Actor) {
+        let mut maps = self.maps.write();
+        maps.by_name.remove(&actor.identity.name);
+        if maps.by_name.is_empty() {
             maps.by_id.shrink_to_fit();
             maps.by_name.shrink_to_fit();
             maps.by_topic.shrink_to_fit();
         }
-        Some(actor)
     }
 
     pub fn by_id(&self, id: AgentId) -> Option<Arc<Actor>> {
@@ -74,7 +80,8 @@ impl Directory {
     }
 
     pub fn by_name(&self, name: &str) -> Option<Arc<Actor>> {
-        self.maps.read().by_name.get(name).cloned()
+        let maps = self.maps.read();
+        maps.by_name.get(name).filter(|actor| maps.by_id.contains_key(&actor.identity.id)).cloned()
     }
 
     pub fn by_topic(&self, topic: &str) -> Arc<[Arc<Actor>]> {
@@ -112,7 +119,7 @@ impl Maps {
         if let Some(other) = self.by_name.get(name) {
             return Err(DeployError::NameTaken { name: name.clone(), by: other.identity.id });
         }
-        if self.by_id.len() >= most.get() {
+        if self.by_name.len() >= most.get() {
             return Err(DeployError::TooMany(most));
         }
         Ok(())

@@ -5,18 +5,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cofferdam_engine::CancelHandle;
+use cofferdam_engine::{CancelHandle, Limit};
+use tokio::sync::oneshot;
 
 use super::actor::{Actor, After};
-use super::body::{Body, Given};
+use super::body::{Body, Given, Lost};
 use super::config::OnFailure;
 use super::dead::DeadReason;
-use super::desk::{Aside, Executed, Job, Turn};
+use super::desk::{Aside, Begin, Executed, Job, Turn};
 use super::error::{ExecuteError, StartError};
 use super::lifecycle::{Move, State, next};
 use super::message::Envelope;
 use super::runtime::Drained;
-use super::timers::Alarm;
+use super::timers::{Alarm, far};
 use super::usage::add;
 use crate::audit::{Event, EventKind, Subject};
 use crate::sandbox::{CallError, CallErrorKind, Receipt};
@@ -25,6 +26,10 @@ use crate::sandbox::{CallError, CallErrorKind, Receipt};
 /// worker.
 const PIECES: u32 = 64;
 const TURN: Duration = Duration::from_millis(1);
+
+/// The pause before the second restart is twice this, and before each further one twice the one before.
+const RESTART: Duration = Duration::from_micros(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// One piece of work.
 enum Work {
@@ -56,11 +61,9 @@ impl Actor {
         for _ in 0..PIECES {
             match self.next_work(body) {
                 Work::Message(message) => self.handle(body, message),
-                Work::Job(Job::Begin(answer)) => {
+                Work::Job(Job::Begin(begin)) => {
                     let done = self.begin(body);
-                    if let Some(answer) = answer {
-                        let _ = answer.send(done);
-                    }
+                    self.begun(begin.answer, done);
                 }
                 Work::Job(Job::Execute { export, input, depth, answer }) => {
                     // Nobody waits for it any more.
@@ -128,18 +131,15 @@ impl Actor {
     /// Leaves the scheduler until its debt is paid, unless it owes nothing any more or has been ended. Its instance
     /// was put back.
     fn wait_for_payment(self: &Arc<Self>) -> bool {
-        let now = Instant::now();
         let mut desk = self.desk.lock();
         let goes_on = match desk.state {
             State::Running => true,
             State::Draining => desk.draining.as_ref().is_some_and(|draining| !draining.over),
             State::Unloaded | State::Loaded | State::Stopped | State::Failed => false,
         };
-        let Some(time) = desk.bucket.as_mut().and_then(|bucket| bucket.debt(now)).filter(|_| goes_on) else {
-            return false;
-        };
+        let Some(time) = desk.owes().filter(|_| goes_on) else { return false };
         desk.turn = Turn::InDebt;
-        let alarm = self.common.timers.at(now + time, Alarm::Paid(Arc::downgrade(self)));
+        let alarm = self.common.timers.at(far(Instant::now(), time), Alarm::Paid(Arc::downgrade(self)));
         if let Some(before) = desk.debt.replace(alarm) {
             self.common.timers.cancel(before);
         }
@@ -154,15 +154,14 @@ impl Actor {
                 State::Unloaded | State::Loaded | State::Stopped | State::Failed => Work::Ended,
                 State::Draining if desk.draining.as_ref().is_none_or(|draining| draining.over) => Work::Finish,
                 State::Running | State::Draining => {
-                    let begins = matches!(desk.jobs.front(), Some(Job::Begin(_)));
-                    let debt = match (&mut desk.bucket, begins) {
-                        (Some(bucket), false) => bucket.debt(Instant::now()),
-                        _ => None,
+                    let (begins, asked_for) = match desk.jobs.front() {
+                        Some(Job::Begin(begin)) => (true, begin.asked_for),
+                        _ => (false, false),
                     };
                     let nothing = desk.jobs.is_empty() && (!desk.is_called || desk.mailbox.is_empty());
                     if nothing {
                         if desk.state == State::Draining { Work::Finish } else { Work::Nothing }
-                    } else if debt.is_some() {
+                    } else if !asked_for && desk.owes().is_some() {
                         Work::Owes
                     } else {
                         let mail_first = desk.mail_first && !begins && desk.is_called;
@@ -193,6 +192,7 @@ impl Actor {
         let (limits, cancel) = {
             let mut desk = self.desk.lock();
             desk.limits_changed = false;
+            (desk.made_with, desk.pause) = (Some(desk.limits.message), None);
             (desk.limits.clone(), desk.cancel.clone())
         };
         let state = match self.common.stores.state_of(self) {
@@ -223,6 +223,8 @@ impl Actor {
                 self.fail(body, format!("`init` failed with status {}", given.status));
                 Err(StartError::Refused(given.status))
             }
+            // It has ended itself, or was ended.
+            Ok(_) if body.is_none() => Err(StartError::EndedItself),
             Ok(_) => Ok(()),
             Err(error) => {
                 // Refused: it is there, and cannot be called like this.
@@ -234,6 +236,19 @@ impl Actor {
         }
     }
 
+    /// Tells whoever waits for a new instance what became of it, unless another one will take its place.
+    fn begun(&self, answer: Option<oneshot::Sender<Result<(), StartError>>>, done: Result<(), StartError>) {
+        let Some(answer) = answer else { return };
+        if done.is_err() {
+            let mut desk = self.desk.lock();
+            if let Some(Job::Begin(again)) = desk.jobs.front_mut() {
+                again.answer = Some(answer);
+                return;
+            }
+        }
+        let _ = answer.send(done);
+    }
+
     fn handle(self: &Arc<Self>, body: &mut Option<Body>, message: Envelope) {
         add(&self.counters.messages_in, 1);
         add(&self.counters.bytes_in, message.body.len() as u64);
@@ -241,24 +256,20 @@ impl Actor {
             self.bury([message], DeadReason::Failed);
             return;
         };
-        let (done, message) = running.handle(message);
-        match self.account(body, done) {
-            Ok(Given { status, output, message, .. }) => {
-                let Some(mut message) = message else { return };
-                if status < 0 {
-                    add(&self.counters.said_no, 1);
-                    self.note(EventKind::Failed, format!("`handle_message` failed with status {status}"));
-                    self.bury([message], DeadReason::Failed);
-                } else if !output.is_empty()
-                    && let Some(right) = message.reply_to.take()
-                {
-                    let bytes = output.len() as u64;
-                    if right.answer(&self.identity, output.into()).is_ok() {
-                        self.sent(1, bytes);
-                    }
-                }
+        let done = running.handle(message);
+        // What was lost with it is seen to there.
+        let Ok(Given { status, output, message: Some(mut message), .. }) = self.account(body, done) else { return };
+        if status < 0 {
+            add(&self.counters.said_no, 1);
+            self.note(EventKind::Failed, format!("`handle_message` failed with status {status}"));
+            self.bury([message], DeadReason::Failed);
+        } else if !output.is_empty()
+            && let Some(right) = message.reply_to.take()
+        {
+            let bytes = output.len() as u64;
+            if right.answer(&self.identity, output.into(), true).is_ok() {
+                self.sent(1, bytes);
             }
-            Err(_) => self.bury(message, DeadReason::Failed),
         }
     }
 
@@ -282,17 +293,8 @@ impl Actor {
         let _ = self.account(body, done);
     }
 
-    /// Adds up what a call has cost, and ends the agent if it did not come back.
-    fn account<T: Counted>(
-        self: &Arc<Self>,
-        body: &mut Option<Body>,
-        done: Result<T, CallError>,
-    ) -> Result<T, CallError> {
-        let receipt = match &done {
-            Ok(given) => given.receipt(),
-            Err(error) => error.receipt(),
-        };
-        let Some(running) = body.as_mut() else { return done };
+    /// Adds up what a call has cost, and notes what it did that it should not have.
+    fn tally(&self, running: &mut Body, receipt: &Receipt, error: Option<&CallError>) {
         let since = running.since();
         self.counters.called(receipt, since.host_calls, since.memory);
         if let Some(bucket) = &mut self.desk.lock().bucket {
@@ -302,16 +304,43 @@ impl Actor {
             self.note(EventKind::RefusedGrowth, format!("{} times", since.refused_growths));
             self.violation(since.refused_growths);
         }
-        if let Err(error) = &done
-            && error.kind() != CallErrorKind::Refused
-        {
-            let subject = Subject::agent(self.identity.name.as_str(), self.identity.id.uuid());
-            self.common.audit.record(Event::failed(subject, error));
-            if matches!(error.kind(), CallErrorKind::Guest | CallErrorKind::Limit) {
-                self.violation(1);
-            }
+        // A call that the host cut off, or never made, is no doing of the agent's.
+        let Some(error) = error.filter(|error| error.kind() != CallErrorKind::Refused) else { return };
+        if error.limit() == Some(Limit::Cancelled) {
+            return;
         }
-        if running.is_dead() {
+        let subject = Subject::agent(self.identity.name.as_str(), self.identity.id.uuid());
+        self.common.audit.record(Event::failed(subject, error));
+        if matches!(error.kind(), CallErrorKind::Guest | CallErrorKind::Limit) {
+            self.violation(1);
+        }
+    }
+
+    /// What a message that is lost now is lost to.
+    fn reason(&self) -> DeadReason {
+        let desk = self.desk.lock();
+        match desk.state {
+            State::Unloaded => DeadReason::Removed,
+            State::Draining if desk.draining.as_ref().is_some_and(|draining| draining.over) => DeadReason::Stopped,
+            _ => DeadReason::Failed,
+        }
+    }
+
+    /// Adds up what a call has cost, and ends the agent if it did not come back.
+    fn account<T: Counted>(self: &Arc<Self>, body: &mut Option<Body>, done: Result<T, Lost>) -> Result<T, CallError> {
+        let (done, letters) = match done {
+            Ok(done) => (Ok(done), Vec::new()),
+            Err(Lost { error, letters }) => (Err(error), letters),
+        };
+        let receipt = match &done {
+            Ok(given) => given.receipt(),
+            Err(error) => error.receipt(),
+        };
+        if let Some(running) = body.as_mut() {
+            self.tally(running, receipt, done.as_ref().err());
+        }
+        self.bury(letters, self.reason());
+        if body.as_ref().is_some_and(Body::is_dead) {
             let why = match &done {
                 Err(error) => error.to_string(),
                 Ok(_) => "it ended itself".to_owned(),
@@ -342,9 +371,12 @@ impl Actor {
         };
         desk.forget_alarms(&self.common.timers);
         if again {
+            // The first at once, then after a pause that doubles: what it lacks may come, and failing costs.
+            let pause = RESTART.saturating_mul(1 << desk.restarts.min(20)).min(LONGEST_PAUSE);
+            desk.pause = (desk.restarts > 0).then(|| far(Instant::now(), pause));
             desk.restarts += 1;
             desk.life += 1;
-            desk.jobs.push_front(Job::Begin(None));
+            desk.jobs.push_front(Job::Begin(Begin::default()));
             drop(desk);
             self.note(EventKind::Restarted, why);
             return;
@@ -364,7 +396,8 @@ impl Actor {
             let mut desk = self.desk.lock();
             // The alarm that cuts the queue off is not for `shutdown`.
             desk.life += 1;
-            if desk.state == State::Draining && desk.cancel.is_cancelled() {
+            // Nor is the handle that it cancels, perhaps only now.
+            if desk.state == State::Draining {
                 desk.cancel = CancelHandle::new();
             }
             desk.cancel.clone()
@@ -373,15 +406,18 @@ impl Actor {
             Some(running) if !running.is_dead() => {
                 running.last_words(self.config.drain, &cancel);
                 running.shutdown().and_then(|done| {
-                    let since = running.since();
-                    let (receipt, why) = match done {
+                    let (receipt, why, error, letters) = match done {
                         Ok(given) if given.status < 0 => {
-                            (given.receipt, Some(format!("`shutdown` failed with status {}", given.status)))
+                            let why = format!("`shutdown` failed with status {}", given.status);
+                            (given.receipt, Some(why), None, Vec::new())
                         }
-                        Ok(given) => (given.receipt, None),
-                        Err(error) => (error.receipt().clone(), Some(error.to_string())),
+                        Ok(given) => (given.receipt, None, None, Vec::new()),
+                        Err(Lost { error, letters }) => {
+                            (error.receipt().clone(), Some(error.to_string()), Some(error), letters)
+                        }
                     };
-                    self.counters.called(&receipt, since.host_calls, since.memory);
+                    self.tally(running, &receipt, error.as_ref());
+                    self.bury(letters, self.reason());
                     why
                 })
             }

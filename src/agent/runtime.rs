@@ -18,7 +18,8 @@ use super::config::{AgentConfig, FuelRate, WhenFull};
 use super::dead::DeadLetter;
 use super::desk::Job;
 use super::error::{
-    DeployError, ExecuteError, RequestError, SendError, ShutdownTimedOut, StartError, StopError, UnknownAgent,
+    DeployError, ExecuteError, RequestError, SendError, SetLimitsError, ShutdownTimedOut, StartError, StopError,
+    UnknownAgent,
 };
 use super::id::{Address, AgentId, AgentName, Identity, Topic};
 use super::lifecycle::State;
@@ -27,10 +28,10 @@ use super::post::fan_out;
 use super::room::Ticket;
 use super::timers::{Alarm, Set, Timers, far};
 use super::usage::AgentInfo;
-use crate::audit::EventKind;
+use crate::audit::{Event, EventKind, Subject};
 use crate::host::agent::{self, Capability, LogLine, MODULE};
 use crate::policy::{Limits, MemoryBytes, SecurityPolicy};
-use crate::sandbox::{Receipt, Resources, Sandbox};
+use crate::sandbox::{Receipt, Resources, Sandbox, work_on};
 
 /// Deploys modules as agents and keeps them. Clones are the same runtime; everything on it may be called from many
 /// threads and tasks. With the last clone, all its agents end.
@@ -94,6 +95,7 @@ impl Drop for Inner {
         for actor in self.common.directory.all() {
             self.common.directory.remove(actor.identity.id);
             drop(actor.remove());
+            self.common.directory.free(&actor);
         }
     }
 }
@@ -164,9 +166,15 @@ impl Runtime {
             return Err(DeployError::ConfigTooLong { len, cap });
         }
         let sandbox = self.sandbox(&config)?;
-        let module = sandbox.load_async(module.to_vec()).await?;
-        let hooks = Hooks::of(&module)?;
         let id = AgentId::new();
+        let module = sandbox.load_async(module.to_vec()).await.inspect_err(|error| {
+            let subject = Subject::agent(name.as_str(), id.uuid());
+            self.0.common.audit.record(Event::not_loaded(subject, error));
+        })?;
+        let hooks = Hooks::of(&module).inspect_err(|error| {
+            let subject = Subject::agent(name.as_str(), id.uuid());
+            self.0.common.audit.record(Event::new(subject, EventKind::DeniedModule, error.to_string()));
+        })?;
         let actor = Actor::new(Identity { id, name }, self.0.common.clone(), config, sandbox, module, hooks);
         directory.insert(&actor)?;
         actor.note(EventKind::Deployed, "");
@@ -202,7 +210,7 @@ impl Runtime {
     /// Makes the agent's instance and runs `init`. Messages sent from now on are accepted and handled after it.
     ///
     /// # Errors
-    /// It runs already; the host has no memory left for it; `init` did not succeed, and it has failed.
+    /// It runs already; the host has no memory left for it; `init` did not succeed, and it has failed; a restart that it has left is tried before.
     pub async fn start(&self, id: AgentId) -> Result<(), StartError> {
         self.start_all(&[id]).await.pop().unwrap_or(Err(StartError::Ended))
     }
@@ -254,7 +262,7 @@ impl Runtime {
             Ok(actor) => actor,
             Err(unknown) => return (Err(unknown.into()), None),
         };
-        let (len, cap) = (input.len() as u64, actor.desk.lock().limits.message);
+        let (len, cap) = (input.len() as u64, actor.desk.lock().message_cap());
         if len > cap.get() {
             return (Err(ExecuteError::TooLarge { len, cap }), None);
         }
@@ -375,14 +383,24 @@ impl Runtime {
         done.await.unwrap_or(Err(StopError::Removed))
     }
 
-    /// Ends the agent at once, whatever it does, and forgets it. Returns when its memory is given back. What waited
-    /// for it becomes dead letters.
+    /// Ends the agent at once, whatever it does, and forgets it. Returns when its memory is given back, and its name
+    /// is free. What waited for it becomes dead letters; what it stored in memory is gone.
     ///
     /// # Errors
     /// There is no such agent, or it is removed already.
     pub async fn remove(&self, id: AgentId) -> Result<(), UnknownAgent> {
-        let actor = self.0.common.directory.remove(id).ok_or_else(|| UnknownAgent::from(id))?;
-        if let Some(gone) = actor.remove() {
+        /// However this ends, its name does not stay taken.
+        struct Free<'a>(&'a Common, Arc<Actor>);
+        impl Drop for Free<'_> {
+            fn drop(&mut self) {
+                self.0.stores.forget(&self.1);
+                self.0.directory.free(&self.1);
+            }
+        }
+        let common = &self.0.common;
+        let actor = common.directory.remove(id).ok_or_else(|| UnknownAgent::from(id))?;
+        let free = Free(common, actor);
+        if let Some(gone) = free.1.remove() {
             // The sender's end is only dropped when the instance is gone too.
             let _ = gone.await;
         }
@@ -447,19 +465,24 @@ impl Runtime {
         Ok(actor.config.policy.clone().limits(limits))
     }
 
-    /// Gives the agent other limits. Fuel, time and message bytes hold from the next call; the others are fixed in
-    /// an instance, and hold for the next one.
+    /// Gives the agent other limits. Fuel and time hold from the next call, a lower message cap at once; a higher
+    /// one and all others are fixed in an instance, and hold for the next one.
     ///
     /// # Errors
-    /// There is no such agent.
-    pub fn set_limits(&self, id: AgentId, limits: Limits) -> Result<LimitsChanged, UnknownAgent> {
+    /// There is no such agent, or its engine cannot enforce the limits.
+    pub fn set_limits(&self, id: AgentId, limits: Limits) -> Result<LimitsChanged, SetLimitsError> {
         let actor = self.actor(id)?;
+        let descriptor = actor.sandbox.engine().descriptor();
+        let policy = actor.config.policy.clone().limits(limits.clone());
+        policy.check(descriptor.id, &descriptor.capabilities)?;
         let mut desk = actor.desk.lock();
         let before = std::mem::replace(&mut desk.limits, limits.clone());
         desk.limits_changed = true;
         let has_instance = matches!(desk.state, State::Running | State::Draining);
+        let has_less = desk.message_cap() < limits.message;
         drop(desk);
         let fixed = [
+            ("message", has_less),
             ("memory", before.memory != limits.memory),
             ("stack_units", before.stack_units != limits.stack_units),
             ("table_elements", before.table_elements != limits.table_elements),
@@ -475,7 +498,7 @@ impl Runtime {
         Ok(LimitsChanged { at_restart: changed.map(|(name, _)| name).collect() })
     }
 
-    /// Gives the agent another rate of fuel, or none. What it owes it still owes.
+    /// Gives the agent another rate of fuel. What it owes it still owes; with none, it owes nothing any more.
     ///
     /// # Errors
     /// There is no such agent.
@@ -520,8 +543,8 @@ impl Runtime {
         (self.0.common.directory.len(), self.0.common.timers.pending())
     }
 
-    /// Deploys nothing more, stops every agent that runs, and removes all. Those that have not ended after
-    /// `timeout` are cut off.
+    /// Deploys nothing more, stops every agent that runs, waits for those that are being stopped, and removes all.
+    /// Those that have not ended after `timeout` are cut off. What agents stored is on the disk then.
     ///
     /// # Errors
     /// Some were cut off.
@@ -550,6 +573,10 @@ impl Runtime {
         for actor in actors {
             // Those that were removed meanwhile are gone.
             let _ = self.remove(actor.identity.id).await;
+        }
+        let stores = self.0.common.clone();
+        if work_on(&self.0.resources, move || stores.stores.flush()).await.is_err() {
+            common.stores.flush();
         }
         if late > 0 { Err(ShutdownTimedOut { agents: late, after: timeout }) } else { Ok(drained) }
     }

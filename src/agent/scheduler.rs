@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::actor::{Actor, After};
 use super::timers::{Alarm, Timers};
-use crate::sandbox::{Resources, set_interlude};
+use crate::sandbox::{Counted, Resources, set_interlude};
 
 /// How many agents may follow each other out of the sender's hand before the queue has its turn.
 const IN_A_ROW: u32 = 64;
@@ -29,6 +29,8 @@ pub(super) struct Scheduler {
     width: usize,
     resources: Arc<Resources>,
     timers: Arc<Timers>,
+    /// In which tools of agents run.
+    tokio: Option<tokio::runtime::Handle>,
     me: Weak<Self>,
 }
 
@@ -37,6 +39,8 @@ struct Queue {
     ready: VecDeque<Arc<Actor>>,
     /// Runners that are in place, or asked for.
     in_place: usize,
+    /// No thread could be had, and one will be asked for again.
+    launching: bool,
 }
 
 /// What the runner on this thread has in hand.
@@ -44,6 +48,8 @@ struct Hand {
     scheduler: *const Scheduler,
     next: Option<Arc<Actor>>,
     in_place: bool,
+    /// Leave to keep its thread out of its place.
+    away: Option<Counted>,
 }
 
 thread_local! {
@@ -53,7 +59,8 @@ thread_local! {
 impl Scheduler {
     pub fn new(resources: Arc<Resources>, timers: Arc<Timers>) -> Arc<Self> {
         let width = resources.run_permits();
-        Arc::new_cyclic(|me| Self { queue: Mutex::default(), width, resources, timers, me: me.clone() })
+        let tokio = tokio::runtime::Handle::try_current().ok();
+        Arc::new_cyclic(|me| Self { queue: Mutex::default(), width, resources, timers, tokio, me: me.clone() })
     }
 
     /// `actor` has work. It is in no queue and does not run.
@@ -78,21 +85,32 @@ impl Scheduler {
 
     /// Asks for a runner if one is missing.
     fn fill(&self, mut queue: parking_lot::MutexGuard<'_, Queue>) {
-        if queue.ready.is_empty() || queue.in_place >= self.width {
+        if queue.ready.is_empty() || queue.in_place >= self.width || queue.launching {
             return;
         }
         queue.in_place += 1;
         drop(queue);
         let Some(me) = self.me.upgrade() else { return };
-        if self.resources.submit(move || me.run()).is_err() {
-            self.queue.lock().in_place -= 1;
-            self.timers.at(Instant::now() + AGAIN, Alarm::Launch(self.me.clone()));
+        if self.resources.submit_runner(move || me.run()).is_err() {
+            let mut queue = self.queue.lock();
+            queue.in_place -= 1;
+            // One alarm, however many ask.
+            if !std::mem::replace(&mut queue.launching, true) {
+                self.timers.at(Instant::now() + AGAIN, Alarm::Launch(self.me.clone()));
+            }
         }
     }
 
     /// Asks again for a runner that could not be had.
     pub fn launch_again(&self) {
-        self.fill(self.queue.lock());
+        let mut queue = self.queue.lock();
+        queue.launching = false;
+        self.fill(queue);
+    }
+
+    /// Leave for an agent to wait in a host function.
+    pub fn may_wait(&self) -> Option<Counted> {
+        self.resources.may_wait()
     }
 
     /// The next in the queue; `None` also takes the runner out of its place.
@@ -110,19 +128,26 @@ impl Scheduler {
         next
     }
 
-    /// The guest of this thread takes long: another runner may take the place, and what is in hand.
+    /// The guest of this thread takes long: another runner may take the place, and what is in hand. If too many
+    /// have done so, it stays in its place.
     fn leave(&self) {
-        let hand = HAND.with_borrow_mut(|hand| {
+        let next = HAND.with_borrow_mut(|hand| {
             let hand = hand.as_mut().filter(|hand| hand.in_place)?;
-            hand.in_place = false;
-            Some(hand.next.take())
+            hand.away = self.resources.may_stay_away();
+            hand.in_place = hand.away.is_none();
+            Some((hand.next.take(), !hand.in_place))
         });
-        if let Some(next) = hand {
-            let mut queue = self.queue.lock();
-            queue.in_place -= 1;
-            queue.ready.extend(next);
-            self.fill(queue);
+        if let Some((next, left)) = next {
+            self.put_back(next, left);
         }
+    }
+
+    /// A runner gives back what it has in hand, and its place if it has left it.
+    fn put_back(&self, next: Option<Arc<Actor>>, left: bool) {
+        let mut queue = self.queue.lock();
+        queue.in_place -= usize::from(left);
+        queue.ready.extend(next);
+        self.fill(queue);
     }
 
     /// Whether the runner of this thread is in its place, or gets one again.
@@ -134,6 +159,7 @@ impl Scheduler {
                 if queue.in_place < self.width {
                     queue.in_place += 1;
                     hand.in_place = true;
+                    hand.away = None;
                 }
             }
             hand.in_place
@@ -151,11 +177,13 @@ impl Scheduler {
         impl Drop for Clear<'_> {
             fn drop(&mut self) {
                 set_interlude(None);
-                self.0.leave();
-                HAND.set(None);
+                if let Some(hand) = HAND.take() {
+                    self.0.put_back(hand.next, hand.in_place);
+                }
             }
         }
-        HAND.set(Some(Hand { scheduler: Arc::as_ptr(&self), next: None, in_place: true }));
+        HAND.set(Some(Hand { scheduler: Arc::as_ptr(&self), next: None, in_place: true, away: None }));
+        let _entered = self.tokio.as_ref().map(tokio::runtime::Handle::enter);
         let clear = Clear(&self);
         let scheduler = self.clone();
         set_interlude(Some(Rc::new(move || scheduler.leave())));
@@ -194,6 +222,12 @@ impl Scheduler {
                 if began.elapsed() >= SHIFT {
                     break;
                 }
+            }
+            // Those in the queue have waited for a whole shift.
+            if !self.queue.lock().ready.is_empty()
+                && let Some(next) = self.take_hand()
+            {
+                self.push(next);
             }
         }
         drop(clear);

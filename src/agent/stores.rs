@@ -35,7 +35,7 @@ impl Stores {
             }
         });
         let mut state = GuestState::default().with_agent(agent);
-        if !grants.allows(wasi::MODULE, "fd_write") {
+        if !wasi::imports().iter().any(|(module, name, _)| grants.allows(module, name)) {
             return Ok(state);
         }
         // It reaches nothing: no file, no argument, no variable.
@@ -48,6 +48,24 @@ impl Stores {
         let wasi = closed.build().map_err(|error| StartError::Wasi(Arc::new(error)))?;
         state.wasi = Some(wasi);
         Ok(state)
+    }
+
+    /// An agent is gone for good: what it kept in memory goes with it. What is on disk stays, for the next one of
+    /// its name.
+    pub fn forget(&self, actor: &Actor) {
+        let Some(store) = self.storage.get() else { return };
+        let handle = store.agent(actor.identity.name.as_str(), actor.config.storage);
+        let cleared = handle.and_then(|kv| if kv.is_in_memory() { kv.clear() } else { Ok(()) });
+        if let Err(error) = cleared {
+            tracing::error!("the storage of agent `{}` was not cleared: {error}", actor.identity.name);
+        }
+    }
+
+    /// Puts all that was written on the disk.
+    pub fn flush(&self) {
+        if let Some(Err(error)) = self.storage.get().map(KvStore::flush) {
+            tracing::error!("the agents' storage was not flushed: {error}");
+        }
     }
 
     fn kv(&self, actor: &Actor) -> Result<KvHandle, KvError> {

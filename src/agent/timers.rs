@@ -1,6 +1,7 @@
 //! [`Timers`]: one thread that wakes whoever asked for it, for all agents of a runtime.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -138,7 +139,12 @@ impl Inner {
             match alarms.due.first_entry() {
                 Some(first) if first.key().0 <= now => {
                     let alarm = first.remove();
-                    parking_lot::MutexGuard::unlocked(&mut alarms, || alarm.ring());
+                    parking_lot::MutexGuard::unlocked(&mut alarms, || {
+                        // One that panics, as a waker of somebody else's may, must not end the others.
+                        if catch_unwind(AssertUnwindSafe(|| alarm.ring())).is_err() {
+                            tracing::error!("an alarm panicked");
+                        }
+                    });
                 }
                 first => {
                     let until = first.map_or(now + LONGEST, |first| first.key().0.min(now + LONGEST));
@@ -188,5 +194,20 @@ mod tests {
         timers.cancel(never);
         assert_eq!(receive.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(timers.pending(), 0);
+    }
+
+    #[test]
+    fn an_alarm_that_panics_ends_no_other() {
+        struct Panics;
+        impl std::task::Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("a waker of somebody else's");
+            }
+        }
+        let timers = Timers::default();
+        let (send, receive) = channel();
+        timers.at(Instant::now(), Alarm::Wake(Arc::new(Panics).into()));
+        timers.at(Instant::now() + Duration::from_millis(1), Alarm::Wake(Arc::new(Tell(send, 1)).into()));
+        assert_eq!(receive.recv(), Ok(1));
     }
 }

@@ -42,6 +42,7 @@ pub use memory::{GuestMemory, MemoryError, Number};
 pub use outcome::{CallRefusal, Outcome, Receipt, Report};
 pub(crate) use permits::set_interlude;
 pub use permits::{Permit, RunPermits};
+pub(crate) use resources::{Counted, Reservation};
 pub use resources::{HostMemorySpent, ResourceConfig, Resources};
 pub use typed::TypedFunc;
 pub use workers::{Busy, Workers};

@@ -1,7 +1,7 @@
 //! [`Resources`]: what all guests of a process share: run permits, workers, compiled modules, memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 
@@ -17,6 +17,11 @@ pub struct ResourceConfig {
     /// Guests that make progress at once. Default: one per core.
     pub run_permits: usize,
     /// Asynchronous calls in flight, each with a thread. Default 512.
+    ///
+    /// Agents have threads beside these, so that neither ever waits for the other: as many that wait for a message
+    /// or for room in a mailbox (to any more, `receive_message` answers at once that none came, and `send_message`
+    /// that there is no room), twice as many that run for longer than a slice or wait for something else, and
+    /// [`run_permits`](Self::run_permits) for all others.
     pub max_calls_in_flight: usize,
     /// Asynchronous calls that wait for a thread. Default 4,096.
     pub max_queued_calls: usize,
@@ -55,6 +60,37 @@ pub struct Resources {
     pub(super) cache: ModuleCache,
     pub(super) disk: Option<Arc<DiskCache>>,
     memory: Arc<MemoryBudget>,
+    /// Agents that wait for messages or for room.
+    waits: Arc<Bound>,
+    /// Agents that keep a thread for longer than a slice, those that wait among them.
+    away: Arc<Bound>,
+}
+
+/// How many there may be of something, and are.
+struct Bound {
+    most: usize,
+    taken: AtomicUsize,
+}
+
+/// One of a bounded number, given back when dropped.
+pub(crate) struct Counted(Arc<Bound>);
+
+impl Bound {
+    fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, taken: AtomicUsize::new(0) })
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Counted> {
+        let one_more = |taken| (taken < self.most).then_some(taken + 1);
+        let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+        taken.is_ok().then(|| Counted(self.clone()))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 struct MemoryBudget {
@@ -75,7 +111,7 @@ pub struct HostMemorySpent {
 }
 
 /// A part of the host's memory budget, given back when dropped.
-pub(super) struct Reservation {
+pub(crate) struct Reservation {
     budget: Arc<MemoryBudget>,
     bytes: u64,
 }
@@ -97,6 +133,8 @@ impl Resources {
             cache: ModuleCache::new(config.module_cache.get()),
             disk: config.disk_cache.clone(),
             memory: Arc::new(MemoryBudget { cap: config.memory.map(MemoryBytes::get), reserved: AtomicU64::new(0) }),
+            waits: Bound::new(config.max_calls_in_flight.max(1)),
+            away: Bound::new(config.max_calls_in_flight.max(1).saturating_mul(3)),
         })
     }
 
@@ -133,13 +171,23 @@ impl Resources {
         self.permits.acquire()
     }
 
-    /// Runs `job` on a worker.
-    pub(crate) fn submit(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
-        self.workers.submit(job)
+    /// Runs agents on a worker, beside all other calls. The scheduler bounds how many do.
+    pub(crate) fn submit_runner(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
+        self.workers.submit_runner(job)
+    }
+
+    /// Leave for an agent to wait for a message or for room; `None` if too many do.
+    pub(crate) fn may_wait(&self) -> Option<Counted> {
+        self.waits.take()
+    }
+
+    /// Leave for an agent to keep its thread while another takes its place; `None` if too many do.
+    pub(crate) fn may_stay_away(&self) -> Option<Counted> {
+        self.away.take()
     }
 
     /// Sets `bytes` aside for a guest, before it is made.
-    pub(super) fn reserve(&self, bytes: u64) -> Result<Reservation, HostMemorySpent> {
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<Reservation, HostMemorySpent> {
         let cap = self.memory.cap.unwrap_or(u64::MAX);
         let add = |reserved: u64| reserved.checked_add(bytes).filter(|sum| *sum <= cap);
         match self.memory.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, add) {

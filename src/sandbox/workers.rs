@@ -24,13 +24,16 @@ pub struct Busy {
     pub queued: usize,
 }
 
-/// At most `max_threads` calls in flight and `max_queue` waiting; more are refused with [`Busy`].
+/// At most `max_threads` calls in flight and `max_queue` waiting; more are refused with [`Busy`]. Runners of agents have
+/// threads beside these.
 pub struct Workers(Arc<Inner>);
 
 struct Inner {
     pool: Mutex<Pool>,
     work: Condvar,
     max_threads: usize,
+    /// A thread with nothing to do for this long ends.
+    idle: Duration,
     /// A permit for each thread and each place in the queue.
     room: Arc<Semaphore>,
 }
@@ -41,19 +44,47 @@ pub(super) struct Place(OwnedSemaphorePermit);
 #[derive(Default)]
 struct Pool {
     queue: VecDeque<Job>,
+    /// Jobs that have no place and need none: whoever submits them bounds them.
+    runners: VecDeque<Job>,
+    /// Threads that do a job from `queue`.
+    busy: usize,
     idle: usize,
     threads: usize,
     closed: bool,
+}
+
+impl Pool {
+    /// The next job that may be done now, and whether it came from `queue`.
+    fn next(&mut self, most: usize) -> Option<(Job, bool)> {
+        if let Some(job) = self.runners.pop_front() {
+            return Some((job, false));
+        }
+        if self.busy >= most {
+            return None;
+        }
+        let job = self.queue.pop_front()?;
+        self.busy += 1;
+        Some((job, true))
+    }
+
+    /// Jobs for which a thread is wanted now.
+    fn wanted(&self, most: usize) -> usize {
+        self.runners.len() + self.queue.len().min(most.saturating_sub(self.busy))
+    }
 }
 
 impl Workers {
     /// A pool that starts threads as they are needed.
     #[must_use]
     pub fn new(max_threads: usize, max_queue: usize) -> Self {
+        Self::with_idle(max_threads, max_queue, IDLE)
+    }
+
+    fn with_idle(max_threads: usize, max_queue: usize, idle: Duration) -> Self {
         let max_threads = max_threads.max(1);
         let room = max_threads.saturating_add(max_queue).min(Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(room));
-        let inner = Inner { pool: Mutex::default(), work: Condvar::new(), max_threads, room };
+        let inner = Inner { pool: Mutex::default(), work: Condvar::new(), max_threads, idle, room };
         Self(Arc::new(inner))
     }
 
@@ -99,31 +130,48 @@ impl Workers {
             job();
         });
         let mut pool = inner.pool.lock();
-        if pool.idle > pool.queue.len() {
+        if pool.busy + pool.queue.len() >= inner.max_threads {
+            // One of those that are busy, or on their way to those in the queue, comes to it.
+            pool.queue.push_back(job);
+            return Ok(());
+        }
+        if pool.idle > pool.wanted(inner.max_threads) {
             pool.queue.push_back(job);
             inner.work.notify_one();
             return Ok(());
         }
-        if pool.threads >= inner.max_threads {
-            pool.queue.push_back(job);
+        pool.busy += 1;
+        let Some(job) = inner.spawn(&mut pool, job, true) else { return Ok(()) };
+        pool.busy -= 1;
+        if pool.threads == 0 {
+            let busy = Busy { threads: 0, queued: pool.queue.len() };
+            drop(pool);
+            drop(job);
+            return Err(busy);
+        }
+        // The threads that there are will come to it.
+        pool.queue.push_back(job);
+        Ok(())
+    }
+
+    /// Runs `job` on a thread of the pool, beside all that have a place. Whoever submits such jobs bounds their
+    /// number.
+    ///
+    /// # Errors
+    /// [`Busy`] if no thread can be had; the job is dropped then.
+    pub(super) fn submit_runner(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
+        let inner = &self.0;
+        let mut pool = inner.pool.lock();
+        if pool.idle > pool.wanted(inner.max_threads) {
+            pool.runners.push_back(Box::new(job));
+            inner.work.notify_one();
             return Ok(());
         }
-        // In a slot, so that it can be had back should there be no thread for it.
-        let slot = Arc::new(Mutex::new(Some(job)));
-        let (worker, first) = (inner.clone(), slot.clone());
-        pool.threads += 1;
-        let spawned = std::thread::Builder::new().name("cofferdam-worker".into()).spawn(move || worker.run(&first));
-        if spawned.is_err() {
-            pool.threads -= 1;
-            if pool.threads == 0 {
-                let busy = Busy { threads: 0, queued: pool.queue.len() };
-                drop(pool);
-                return Err(busy);
-            }
-            // The threads that there are will come to it.
-            pool.queue.extend(slot.lock().take());
-        }
-        Ok(())
+        let Some(job) = inner.spawn(&mut pool, Box::new(job), false) else { return Ok(()) };
+        let busy = Busy { threads: pool.threads, queued: pool.queue.len() };
+        drop(pool);
+        drop(job);
+        Err(busy)
     }
 }
 
@@ -136,36 +184,45 @@ fn run(job: Job) {
 }
 
 impl Inner {
-    fn run(&self, first: &Mutex<Option<Job>>) {
-        /// Keeps the count right however this thread ends.
-        struct Leave<'a>(&'a Inner);
-        impl Drop for Leave<'_> {
-            fn drop(&mut self) {
-                self.0.pool.lock().threads -= 1;
+    /// A new thread that begins with `job`, which is given back if there is no thread to be had.
+    fn spawn(self: &Arc<Self>, pool: &mut Pool, job: Job, counted: bool) -> Option<Job> {
+        let slot = Arc::new(Mutex::new(Some(job)));
+        let (worker, first) = (self.clone(), slot.clone());
+        pool.threads += 1;
+        let named = std::thread::Builder::new().name("cofferdam-worker".into());
+        let spawned = named.spawn(move || {
+            let first = first.lock().take();
+            worker.run(first, counted);
+        });
+        if spawned.is_ok() {
+            return None;
+        }
+        pool.threads -= 1;
+        slot.lock().take()
+    }
+
+    fn run(&self, first: Option<Job>, counted: bool) {
+        first.into_iter().for_each(run);
+        let mut pool = self.pool.lock();
+        pool.busy -= usize::from(counted);
+        loop {
+            if let Some((job, counted)) = pool.next(self.max_threads) {
+                parking_lot::MutexGuard::unlocked(&mut pool, || run(job));
+                pool.busy -= usize::from(counted);
+                continue;
+            }
+            if pool.closed {
+                break;
+            }
+            pool.idle += 1;
+            let waited = self.work.wait_for(&mut pool, self.idle);
+            pool.idle -= 1;
+            if waited.timed_out() && pool.wanted(self.max_threads) == 0 {
+                break;
             }
         }
-        let _leave = Leave(self);
-        let first = first.lock().take();
-        first.into_iter().for_each(run);
-        loop {
-            let mut pool = self.pool.lock();
-            let job = loop {
-                if let Some(job) = pool.queue.pop_front() {
-                    break job;
-                }
-                if pool.closed {
-                    return;
-                }
-                pool.idle += 1;
-                let waited = self.work.wait_for(&mut pool, IDLE);
-                pool.idle -= 1;
-                if waited.timed_out() && pool.queue.is_empty() {
-                    return;
-                }
-            };
-            drop(pool);
-            run(job);
-        }
+        // Under the same lock: whoever submits a job either finds this thread or makes another.
+        pool.threads -= 1;
     }
 }
 
@@ -200,5 +257,35 @@ mod tests {
         assert_eq!((results.recv(), results.recv()), (Ok(1), Ok(2)));
         workers.submit(move || done.send(3).expect("the test receives")).expect("there is room again");
         assert_eq!(results.recv(), Ok(3));
+    }
+
+    #[test]
+    fn no_job_is_left_behind_by_a_thread_that_ends() {
+        // Every thread ends as soon as it has nothing to do.
+        let workers = Workers::with_idle(1, 16, Duration::ZERO);
+        let (done, results) = channel();
+        for n in 0..20_000 {
+            let done = done.clone();
+            workers.submit(move || done.send(n).expect("the test receives")).expect("there is room");
+            assert_eq!(results.recv(), Ok(n));
+        }
+    }
+
+    #[test]
+    fn runners_have_threads_beside_all_others() {
+        let workers = Workers::new(1, 8);
+        let (release, gate) = channel::<()>();
+        let (done, results) = channel();
+        workers.submit(move || gate.recv().expect("the test sends")).expect("the pool is empty");
+        let second = done.clone();
+        workers.submit(move || second.send(2).expect("the test receives")).expect("the queue is empty");
+        for _ in 0..3 {
+            let runner = done.clone();
+            workers.submit_runner(move || runner.send(1).expect("the test receives")).expect("a thread can be had");
+            assert_eq!(results.recv(), Ok(1), "not behind the others, which are one at a time");
+        }
+        assert!(results.try_recv().is_err());
+        release.send(()).expect("the worker waits");
+        assert_eq!(results.recv(), Ok(2));
     }
 }

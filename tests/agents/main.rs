@@ -2,10 +2,12 @@
 #![cfg(feature = "any-engine")]
 
 mod denied;
+mod ends;
 mod hostile;
 mod lifecycle;
 mod many;
 mod messages;
+mod pools;
 mod resources;
 mod room;
 

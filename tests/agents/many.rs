@@ -55,3 +55,46 @@ async fn a_hundred_thousand_messages_leave_nothing_behind() {
         assert_eq!((world.runtime.held(), world.runtime.dead_letters_total()), ((2, 0), 0));
     }
 }
+
+/// A million messages in a process of its own, which does nothing else: what it holds at the end it held at the
+/// beginning.
+#[test]
+#[cfg(target_os = "linux")]
+fn nothing_grows_over_a_million_messages() {
+    const ALONE: &str = "COFFERDAM_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let me = std::env::current_exe().expect("it runs");
+        let test = ["--exact", "many::nothing_grows_over_a_million_messages", "--test-threads", "1"];
+        let done = std::process::Command::new(me).args(test).env(ALONE, "1").output().expect("it can be run");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+        return;
+    }
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("it starts");
+    tokio.block_on(async {
+        let world = worlds().into_iter().next_back().expect("there is an engine");
+        let a = world.loner("a", world.limited(crate::room::patient())).await;
+        let mailbox = MailboxConfig { when_full: WhenFull::Block(Duration::MAX), ..MailboxConfig::default() };
+        let b = world.puppet("b", AgentConfig { mailbox, ..world.config() }).await;
+        let mut after_the_first = 0;
+        for round in 1..=10 {
+            world.call(a, "send_all", b"b").await;
+            until(async || world.usage(b).messages_in == round * 100_000).await;
+            if round == 1 {
+                after_the_first = resident();
+            }
+        }
+        let grown = resident().saturating_sub(after_the_first);
+        // Sixteen bytes a message would be more.
+        assert!(grown < 14 << 20, "{grown} bytes more than after the first 100,000");
+        assert_eq!((world.runtime.held(), world.runtime.dead_letters_total()), ((2, 0), 0));
+        assert_eq!((world.usage(a).messages_out, world.queued(b)), (1_000_000, 0));
+    });
+}
+
+/// Bytes of memory that this process has.
+#[cfg(target_os = "linux")]
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("it is there");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is there");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("it is a number") << 10
+}

@@ -70,7 +70,7 @@ async fn too_many_violations_end_it_at_once() {
 #[tokio::test]
 async fn the_hosts_memory_is_admitted_before_anything_is_made() {
     for engine in engines::all() {
-        let memory = Some(MemoryBytes::mib(25));
+        let memory = Some(MemoryBytes::mib(28));
         let resources = Resources::new(&ResourceConfig { memory, ..ResourceConfig::default() });
         let runtime = Runtime::builder().engine(engine.clone()).resources(resources).build().expect("it is given");
         let world = World {
@@ -143,6 +143,24 @@ async fn what_is_exposed_is_what_is_granted() {
         let names: Vec<_> = exposed.iter().map(|(_, name)| name.as_str()).collect();
         assert_eq!(names, ["input_len", "input_read", "log", "output_write", "result_read"]);
         assert!(world.runtime.deploy(name("c"), PUPPET, config).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_message_to_many_costs_more_than_one_to_one() {
+    for world in worlds() {
+        let config = AgentConfig { publish: [crate::topic("t")].into(), ..world.config() };
+        let a = world.puppet("a", config).await;
+        let mut costs = Vec::new();
+        for n in 0..50 {
+            world.puppet(&format!("b{n}"), AgentConfig { topics: [crate::topic("t")].into(), ..world.config() }).await;
+            if n == 0 || n == 49 {
+                let (sent, receipt) = world.runtime.execute_with_receipt(a, "send", &hand("#t", b"x")).await;
+                assert_eq!(crate::numbers(&sent.expect("it is accepted")), [n + 1]);
+                costs.push(receipt.expect("it was called").fuel);
+            }
+        }
+        assert!(costs[1] >= costs[0] + 49 * 400, "{costs:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use cofferdam_engine::{Caller, HostFunc, Imports, Wake};
 
 use super::error::{Done, length, status};
 use super::io::{copy, slice};
-use super::{AbiError, MODULE, state, state_and_memory};
+use super::{AbiError, MODULE, price, state, state_and_memory};
 use crate::agent::post::{Outgoing, Post, Sent};
 use crate::agent::{Envelope, Kind};
 
@@ -35,24 +35,26 @@ impl Messages {
 
 pub(super) fn define(imports: &mut Imports) {
     let mut host = |name, func| imports.host(MODULE, name, func);
-    host(
-        "send_message",
-        HostFunc::typed(|caller, (to, to_len, ptr, len)| status(send(caller, (to, to_len), (ptr, len), None))),
-    );
-    host(
-        "request",
-        HostFunc::typed(|caller, (to, to_len, ptr, len, timeout): (u32, u32, u32, u32, u32)| {
-            status(send(caller, (to, to_len), (ptr, len), Some(Duration::from_millis(timeout.into()))))
-        }),
-    );
-    host("receive_message", HostFunc::typed(|caller, (ptr, cap, timeout)| status(receive(caller, ptr, cap, timeout))));
+    let sends = HostFunc::typed(|caller, (to, to_len, ptr, len)| status(send(caller, (to, to_len), (ptr, len), None)));
+    host("send_message", sends.priced(price(PER_RECEIVER)));
+    let asks = HostFunc::typed(|caller, (to, to_len, ptr, len, timeout): (u32, u32, u32, u32, u32)| {
+        status(send(caller, (to, to_len), (ptr, len), Some(Duration::from_millis(timeout.into()))))
+    });
+    host("request", asks.priced(price(1_000)));
+    let receives = HostFunc::typed(|caller, (ptr, cap, timeout)| status(receive(caller, ptr, cap, timeout)));
+    host("receive_message", receives.priced(price(500)));
     host("message_from", HostFunc::typed(|caller, (ptr, cap)| status(from(caller, ptr, cap))));
     host("message_topic", HostFunc::typed(|caller, (ptr, cap)| status(topic(caller, ptr, cap))));
     host("message_kind", HostFunc::typed(|caller, ()| status(kind(caller))).quick());
     host("message_correlation", HostFunc::typed(|caller, ()| status(correlation(caller))).quick());
-    host("reply", HostFunc::typed(|caller, (ptr, len)| status(reply(caller, ptr, len))));
-    host("set_timer", HostFunc::typed(|caller, (after, token): (u32, i64)| status(set_timer(caller, after, token))));
+    let replies = HostFunc::typed(|caller, (ptr, len)| status(reply(caller, ptr, len)));
+    host("reply", replies.priced(price(500)));
+    let sets = HostFunc::typed(|caller, (after, token): (u32, i64)| status(set_timer(caller, after, token)));
+    host("set_timer", sets.priced(price(500)));
 }
+
+/// Fuel for handing a message to one receiver.
+const PER_RECEIVER: u64 = 400;
 
 /// Longest address: a topic with its `#`.
 const MAX_ADDRESS: u32 = 65;
@@ -76,12 +78,18 @@ fn send(
         return Err(AbiError::Invalid.into());
     }
     let body = body(caller, ptr, len)?;
+    if caller.bytes(to, to_len)?.first() == Some(&b'#') {
+        let (state, memory) = state_and_memory(caller)?;
+        let to = std::str::from_utf8(slice(memory, to, to_len)?).map_err(|_| AbiError::Invalid)?;
+        let more = state.messages.post()?.receivers(to).saturating_sub(1);
+        caller.charge(more.saturating_mul(PER_RECEIVER))?;
+    }
     let (state, memory) = state_and_memory(caller)?;
     let to = std::str::from_utf8(slice(memory, to, to_len)?).map_err(|_| AbiError::Invalid)?;
     let post = state.messages.post()?.clone();
     match post.send(to, body, reply_within)? {
         Sent::Done(n) => Ok(n),
-        Sent::Wait(outgoing) => wait_for_room(caller, outgoing),
+        Sent::Wait(outgoing) => wait_for_room(caller, *outgoing),
     }
 }
 
@@ -109,6 +117,11 @@ fn receive(caller: &mut Caller<'_>, ptr: u32, cap: u32, timeout: u32) -> Done<i3
     let post = state(caller)?.messages.post()?.clone();
     let mut taken = post.take(None)?;
     if taken.is_none() && timeout > 0 {
+        // Agents that wait keep their threads, and must leave some for those who could go on.
+        let Some(_leave) = post.may_wait() else {
+            caller.give_turn()?;
+            return Err(AbiError::TimedOut.into());
+        };
         let until = Instant::now() + Duration::from_millis(timeout.into());
         let until = time_to_wait(caller).map_or(until, |end| end.min(until));
         let waker = crate::agent::post::this_thread();
@@ -123,10 +136,11 @@ fn receive(caller: &mut Caller<'_>, ptr: u32, cap: u32, timeout: u32) -> Done<i3
     }
     let Some(message) = taken else { return Err(AbiError::TimedOut.into()) };
     let body = message.body.clone();
+    // Before anything can end the guest: what it had taken then is given up as other messages are.
+    state(caller)?.messages.taken = Some(message);
     caller.charge_bytes(body.len() as u64)?;
     let (state, memory) = state_and_memory(caller)?;
     state.io.input = body.clone();
-    state.messages.taken = Some(message);
     if body.len() <= cap as usize {
         copy(&body, 0, memory, ptr, cap)?;
     }
