@@ -17,11 +17,26 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()))
         .without_time()
         .init();
+    outlive_file_limits();
     match cli::Cli::parse().execute() {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             cli::say(&format!("cofferdam: {error:#}"));
             ExitCode::from(2)
+        }
+    }
+}
+
+/// A file that reaches the user's limit of size (`ulimit -f`) is an error of that write. Unheard, SIGXFSZ would end
+/// the process, and with it every guest, because one of them wrote too much.
+fn outlive_file_limits() {
+    #[cfg(unix)]
+    {
+        /// The same number on Linux (but for MIPS), macOS and the BSDs.
+        const SIGXFSZ: i32 = 25;
+        let heard = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        if let Err(error) = signal_hook::flag::register(SIGXFSZ, heard) {
+            tracing::warn!(%error, "a file that becomes too large will end the process");
         }
     }
 }

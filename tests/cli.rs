@@ -562,3 +562,15 @@ fn the_contract_holds_on_the_engines_of_this_build() {
         assert_eq!(output.status.code(), Some(2), "{none}: {}", err(&output));
     }
 }
+
+#[test]
+fn a_file_that_becomes_too_large_is_an_error_of_that_write() {
+    let cache = tempfile::tempdir().expect("a directory can be made");
+    // Half a kilobyte for a file: what is compiled does not fit. Loud, SIGXFSZ would end the process.
+    let line = "ulimit -f 1; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.env("COFFERDAM_CACHE_DIR", cache.path()).args(["-c", line, env!("CARGO_BIN_EXE_cofferdam")]);
+    let output = command.args(["run", "--invoke", "add"]).arg(example("mathlib.wasm")).args(["2", "3"]).output();
+    let output = output.expect("the shell starts");
+    assert_eq!((output.status.code(), &*out(&output)), (Some(0), "5\n"), "{}", err(&output));
+}

@@ -7,6 +7,7 @@ use cofferdam_engine::{CancelHandle, ExternType, FuncType, ValType};
 
 use super::error::DeployError;
 use super::message::Envelope;
+use crate::host::agent::AgentState;
 use crate::policy::Limits;
 use crate::sandbox::{BytesAbi, CallError, CallOptions, CallRefusal, Guest, Module, Receipt, TypedFunc};
 
@@ -115,6 +116,7 @@ pub(super) struct Body {
     /// As of the last call.
     host_calls: u64,
     refused_growths: u64,
+    tool_fuel: u64,
     options: CallOptions,
 }
 
@@ -122,6 +124,8 @@ pub(super) struct Body {
 pub(super) struct Since {
     pub host_calls: u64,
     pub refused_growths: u64,
+    /// Fuel of tools that it called.
+    pub tool_fuel: u64,
     pub memory: u64,
 }
 
@@ -133,7 +137,7 @@ impl Body {
         };
         let on_timer = if hooks.on_timer { Some(guest.typed("on_timer")?) } else { None };
         let options = CallOptions::default().cancel(cancel);
-        Ok(Self { guest, hooks, handle_message, on_timer, host_calls: 0, refused_growths: 0, options })
+        Ok(Self { guest, hooks, handle_message, on_timer, host_calls: 0, refused_growths: 0, tool_fuel: 0, options })
     }
 
     /// Whether it answers no more calls.
@@ -158,12 +162,16 @@ impl Body {
     /// What has happened since this was last asked.
     pub fn since(&mut self) -> Since {
         let usage = self.guest.usage();
+        let agent = self.guest.state().and_then(|state| state.agent.as_deref());
+        let tool_fuel = agent.map_or(self.tool_fuel, AgentState::tool_fuel);
         let since = Since {
             host_calls: usage.host_calls - self.host_calls,
             refused_growths: usage.refused_growths - self.refused_growths,
+            tool_fuel: tool_fuel - self.tool_fuel,
             memory: usage.memory_bytes,
         };
         (self.host_calls, self.refused_growths) = (usage.host_calls, usage.refused_growths);
+        self.tool_fuel = tool_fuel;
         since
     }
 

@@ -296,9 +296,9 @@ impl Actor {
     /// Adds up what a call has cost, and notes what it did that it should not have.
     fn tally(&self, running: &mut Body, receipt: &Receipt, error: Option<&CallError>) {
         let since = running.since();
-        self.counters.called(receipt, since.host_calls, since.memory);
+        self.counters.called(receipt, &since);
         if let Some(bucket) = &mut self.desk.lock().bucket {
-            bucket.spend(receipt.fuel, Instant::now());
+            bucket.spend(receipt.fuel.saturating_add(since.tool_fuel), Instant::now());
         }
         if since.refused_growths > 0 {
             self.note(EventKind::RefusedGrowth, format!("{} times", since.refused_growths));

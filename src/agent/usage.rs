@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::body::Since;
 use super::desk::Failure;
 use super::id::{AgentId, AgentName};
 use super::lifecycle::State;
@@ -15,6 +16,7 @@ use crate::sandbox::Receipt;
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     fuel: AtomicU64,
+    tool_fuel: AtomicU64,
     calls: AtomicU64,
     wall_ns: AtomicU64,
     host_calls: AtomicU64,
@@ -37,13 +39,14 @@ pub(super) fn get(counter: &AtomicU64) -> u64 {
 }
 
 impl Counters {
-    /// A call has ended. `host_calls` are those of this call.
-    pub fn called(&self, receipt: &Receipt, host_calls: u64, memory: u64) {
+    /// A call has ended. `since` is what happened in this call.
+    pub fn called(&self, receipt: &Receipt, since: &Since) {
         add(&self.fuel, receipt.fuel);
+        add(&self.tool_fuel, since.tool_fuel);
         add(&self.calls, 1);
         add(&self.wall_ns, u64::try_from(receipt.wall.as_nanos()).unwrap_or(u64::MAX));
-        add(&self.host_calls, host_calls);
-        self.memory.store(memory, Ordering::Relaxed);
+        add(&self.host_calls, since.host_calls);
+        self.memory.store(since.memory, Ordering::Relaxed);
         self.peak_memory.fetch_max(receipt.peak_memory_bytes, Ordering::Relaxed);
     }
 
@@ -58,6 +61,7 @@ impl Counters {
             memory: MemoryBytes::new(get(&self.memory)),
             peak_memory: MemoryBytes::new(get(&self.peak_memory)),
             fuel: get(&self.fuel),
+            tool_fuel: get(&self.tool_fuel),
             calls: get(&self.calls),
             wall: Duration::from_nanos(get(&self.wall_ns)),
             host_calls: get(&self.host_calls),
@@ -81,6 +85,8 @@ pub struct AgentUsage {
     pub peak_memory: MemoryBytes,
     /// Fuel: the sum over the receipts of its calls.
     pub fuel: u64,
+    /// Fuel of the tools that it called, which is not in its own receipts. A fuel rate counts both.
+    pub tool_fuel: u64,
     /// Calls into it: hooks and [`Runtime::execute`](super::Runtime::execute).
     pub calls: u64,
     /// Wall-clock time of its calls.

@@ -164,6 +164,7 @@ impl Writer {
                 self.file.insert(file)
             }
         };
+        let (start, torn) = (self.bytes, self.torn);
         let mut rest = &line[..];
         while !rest.is_empty() {
             match file.write(rest) {
@@ -174,7 +175,13 @@ impl Writer {
                     rest = &rest[n..];
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // Half a line is of no use, and the disk may be full of it.
+                    if self.bytes > start && file.set_len(start).is_ok() {
+                        (self.bytes, self.torn) = (start, torn);
+                    }
+                    return Err(error);
+                }
             }
         }
         self.torn = false;

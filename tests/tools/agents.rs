@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cofferdam::agent::{AgentConfig, AgentId, AgentName, Runtime};
+use cofferdam::agent::{AgentConfig, AgentId, AgentName, FuelRate, RequestError, Runtime};
 use cofferdam::host::agent::{AllowedTools, Capability, MAX_TOOL_DEPTH, ToolCaller};
 use cofferdam::policy::{Fuel, Grants, MemoryBytes};
 use cofferdam::sandbox::{CallOptions, ResourceConfig, Resources};
@@ -238,6 +238,32 @@ async fn agents_are_told_of_tools_and_not_of_the_host() {
     let little = ResourceConfig { memory: Some(MemoryBytes::mib(32)), ..ResourceConfig::default() };
     let said = told(&little, |sandbox| next(sandbox).memory(MemoryBytes::mib(64))).await;
     assert_eq!(said, "4", "there is no room, as FULL says");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_fuel_of_its_tools_is_in_an_agents_usage_and_rate() {
+    let resources = Resources::new(&ResourceConfig::default());
+    let (engine, _) = crate::matrix::matrix().remove(0);
+    let sandbox = Sandbox::builder(engine).wasi().limits(crate::limits()).resources(resources.clone()).build();
+    let tools = ToolRegistry::new(resources.clone());
+    let words = crate::builder(&sandbox.expect("it can be enforced"), "next", crate::WORDS);
+    tools.add(words.build().expect("it is a tool")).expect("it is the first");
+    let (runtime, ids) = agents(1, resources, tools).await;
+    let usage = || runtime.info(ids[0]).expect("it is there").usage;
+    assert_eq!(usage().tool_fuel, 0);
+    // Enough for what the agent does itself, by far, and not for its tool.
+    let rate = FuelRate { per_second: 1, burst: 1_000_000_000 };
+    runtime.set_fuel_rate(ids[0], Some(rate)).expect("it is there");
+    runtime.request(&ids[0].into(), b"{}", Duration::from_secs(60)).await.expect("it answers");
+    let once = usage();
+    assert!(once.tool_fuel > 0 && once.fuel > 0, "{once:?}");
+    let rate = FuelRate { per_second: 1, burst: once.fuel + once.tool_fuel / 2 };
+    runtime.set_fuel_rate(ids[0], Some(rate)).expect("it is there");
+    // It is paid for by then, or it never is: then the agent is in debt, and the next message waits.
+    runtime.request(&ids[0].into(), b"{}", Duration::from_secs(60)).await.expect("it answers");
+    let late = runtime.request(&ids[0].into(), b"{}", Duration::from_millis(50)).await;
+    assert_eq!(late.map(|_| ()), Err(RequestError::TimedOut));
+    let _ = runtime.shutdown(Duration::from_millis(100)).await;
 }
 
 #[test]

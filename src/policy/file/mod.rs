@@ -107,7 +107,7 @@ pub struct LimitsPart {
     /// Elements over all tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table_elements: Option<Count>,
-    /// Calls of host functions.
+    /// Calls of host functions over the life of an instance: of one run, or of an agent from `start` to `stop`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_calls: Option<Count>,
     /// Files and directories open at once.
