@@ -9,7 +9,7 @@ use cofferdam_wasmi::WasmiEngine;
 use cofferdam_wasmtime::WasmtimeEngine;
 
 /// What is tested where nothing else is said.
-pub const DEFAULT: &[&str] = &["wasmer-cranelift", "wasmtime", "wasmi"];
+pub const DEFAULT: [&str; 3] = ["wasmer-cranelift", "wasmtime", "wasmi"];
 
 /// The engine called `name`.
 ///

@@ -1,10 +1,12 @@
-//! Random modules from `wasm-smith`, in several shapes.
+//! Random modules: from `wasm-smith`, in several shapes, and real ones with changes.
 
 use arbitrary::Unstructured;
 use cofferdam_engine::{FeatureSet, Proposal};
 use wasm_smith::{Config, MemoryOffsetChoices, Module};
 
+use crate::mutate::mutate;
 use crate::random::Random;
+use crate::seeds;
 
 /// A level, or all of `features`, now and then with a proposal left out.
 #[must_use]
@@ -30,6 +32,26 @@ pub fn some_of(random: &mut Random, features: FeatureSet) -> FeatureSet {
 /// A module that uses nothing but `features`, and how it was made.
 #[must_use]
 pub fn module(random: &mut Random, features: FeatureSet) -> Option<(Vec<u8>, String)> {
+    match random.below(8) {
+        0 | 1 => {
+            let seeds = seeds::all();
+            let (name, module) = &seeds[random.index(seeds.len())];
+            let changes = 1 + random.spread(4) as usize;
+            // What needs more than the policy allows stays as it is, and is refused by name.
+            let changed = mutate(random, module, features, changes);
+            Some((changed.unwrap_or_else(|| module.clone()), format!("changed {name}")))
+        }
+        2..5 => {
+            let (module, shape) = smith(random, features)?;
+            let changes = 1 + random.spread(5) as usize;
+            let changed = mutate(random, &module, features, changes);
+            Some((changed.unwrap_or(module), format!("changed {shape}")))
+        }
+        _ => smith(random, features),
+    }
+}
+
+fn smith(random: &mut Random, features: FeatureSet) -> Option<(Vec<u8>, String)> {
     let (bytes, shape) = match random.below(16) {
         0..4 => (256, "tiny"),
         4..11 => (1_024, "small"),

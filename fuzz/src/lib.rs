@@ -7,11 +7,16 @@
 //! | see what is compared | [`observe`] |
 #![forbid(unsafe_code)]
 
+pub mod campaign;
 pub mod case;
 pub mod differ;
+pub mod edit;
 pub mod engines;
 pub mod generate;
 pub mod host;
+pub mod mutate;
 pub mod observe;
 pub mod policy;
 pub mod random;
+pub mod reduce;
+pub mod seeds;

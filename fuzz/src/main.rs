@@ -1,38 +1,232 @@
-//! `fuzz`: the runner.
+//! `fuzz`: runs campaigns, replays and reduces what they find.
 
-use std::time::Instant;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use cofferdam_fuzz::campaign::{self, Plan, Summary};
 use cofferdam_fuzz::case::Case;
+use cofferdam_fuzz::reduce::Reducer;
 use cofferdam_fuzz::{differ, engines};
 
-fn main() -> anyhow::Result<()> {
-    let seed: u64 = std::env::args().nth(1).map_or(Ok(1), |s| s.parse())?;
-    let count: u64 = std::env::args().nth(2).map_or(Ok(100), |s| s.parse())?;
-    let all: Vec<_> = engines::DEFAULT.iter().map(|n| engines::by_name(n)).collect::<Result<_, _>>()?;
-    let features = engines::shared_features(&all);
-    let began = Instant::now();
-    let (mut ran, mut none, mut refused) = (0, 0, 0);
-    let mut ends = differ::Ends::default();
-    for index in 0..count {
-        let Some(case) = Case::of(seed, index, features) else {
-            none += 1;
-            continue;
-        };
-        let verdict = differ::check(&all, &case);
-        ran += verdict.engines.len();
-        ends.add(&verdict.ends);
-        if let Some(why) = &verdict.refused {
-            refused += 1;
-            eprintln!("{index}: refused {why}");
+/// Runs random modules under random policies on every engine and writes down what differs.
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Todo>,
+    #[command(flatten)]
+    campaign: Campaign,
+}
+
+#[derive(Subcommand)]
+enum Todo {
+    /// Runs kept cases again; fails if one differs
+    Replay(Files),
+    /// Makes a kept case smaller, in place
+    Reduce(Files),
+    /// Shows the module of a kept case as text
+    Print(Files),
+    /// Writes one case of a campaign
+    Case {
+        /// Seed of the campaign
+        #[arg(long)]
+        seed: u64,
+        /// Its number
+        index: u64,
+        #[command(flatten)]
+        which: Which,
+        /// Where it goes
+        #[arg(long, default_value = "fuzz-out")]
+        out: PathBuf,
+    },
+    #[command(hide = true)]
+    Worker(Worker),
+}
+
+#[derive(Args)]
+struct Which {
+    /// Engines to compare
+    #[arg(long, value_delimiter = ',', default_values_t = engines::DEFAULT.map(str::to_owned))]
+    engines: Vec<String>,
+}
+
+#[derive(Args)]
+struct Campaign {
+    /// Ends after this long
+    #[arg(long, default_value_t = 1.0)]
+    minutes: f64,
+    /// Names every case of the campaign
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Ends after this many modules
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
+    modules: u64,
+    /// The first case
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    #[command(flatten)]
+    which: Which,
+    /// Where findings are written
+    #[arg(long, default_value = "fuzz-out")]
+    out: PathBuf,
+    /// Processes
+    #[arg(long, default_value_t = 1)]
+    jobs: u64,
+    /// Keeps findings as they came
+    #[arg(long)]
+    as_found: bool,
+    /// Writes a summary as JSON to standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Files {
+    /// Cases: their `.json` or `.wasm`
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    which: Which,
+    /// Seconds to spend on each
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+}
+
+#[derive(Args)]
+struct Worker {
+    #[arg(long)]
+    seed: u64,
+    #[arg(long)]
+    first: u64,
+    #[arg(long)]
+    begin: u64,
+    #[arg(long)]
+    step: u64,
+    #[arg(long)]
+    cases: u64,
+    #[arg(long)]
+    seconds: u64,
+    #[command(flatten)]
+    which: Which,
+    #[arg(long)]
+    out: PathBuf,
+    #[arg(long)]
+    mark: PathBuf,
+    #[arg(long)]
+    as_found: bool,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    match cli.command {
+        None => run(cli.campaign),
+        Some(Todo::Replay(files)) => replay(&files),
+        Some(Todo::Reduce(files)) => reduce(&files),
+        Some(Todo::Print(files)) => print(&files),
+        Some(Todo::Case { seed, index, which, out }) => {
+            let all = which.engines.iter().map(|name| engines::by_name(name)).collect::<anyhow::Result<Vec<_>>>()?;
+            let case = Case::of(seed, index, engines::shared_features(&all)).context("this number gives no module")?;
+            case.write(&out, &format!("{seed}-{index}.full"), "")?;
+            Ok(ExitCode::SUCCESS)
         }
-        if let Some(finding) = verdict.finding {
-            eprintln!(
-                "case {index}: {} {} {} run {}\n{}",
-                finding.what, finding.first, finding.second, finding.run, finding.detail
-            );
-            case.write(std::path::Path::new("/tmp/fuzz-out"), &format!("{seed}-{index}"), &finding.detail)?;
+        Some(Todo::Worker(worker)) => {
+            let plan = Plan {
+                seed: worker.seed,
+                first: worker.begin,
+                cases: worker.cases,
+                time: Duration::from_secs(worker.seconds),
+                engines: worker.which.engines,
+                out: worker.out,
+                jobs: worker.step,
+                reduce: !worker.as_found,
+            };
+            campaign::work(&plan, worker.first, worker.step, &worker.mark)?;
+            Ok(ExitCode::SUCCESS)
         }
     }
-    eprintln!("{count} cases, {none} none, {refused} refused, {ran} module x engine, {ends:?}, {:?}", began.elapsed());
-    Ok(())
+}
+
+fn run(args: Campaign) -> anyhow::Result<ExitCode> {
+    let plan = Plan {
+        seed: args.seed,
+        first: args.first,
+        cases: args.modules,
+        time: Duration::from_secs_f64(args.minutes.max(0.0) * 60.0),
+        engines: args.which.engines,
+        out: args.out,
+        jobs: args.jobs.max(1),
+        reduce: !args.as_found,
+    };
+    let mut shown = Instant::now();
+    let summary = campaign::run(&plan, |summary| {
+        if shown.elapsed() > Duration::from_secs(10) {
+            shown = Instant::now();
+            progress(summary);
+        }
+    })?;
+    progress(&summary);
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&summary)?);
+    }
+    Ok(if summary.tally.differences() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn progress(summary: &Summary) {
+    let tally = &summary.tally;
+    eprintln!(
+        "{} s: {} modules, {} modules x engines, {} runs, {} native; {} refused, {} cut; {} differences",
+        summary.seconds,
+        tally.modules,
+        tally.modules_by_engines,
+        tally.runs,
+        tally.native,
+        tally.refused,
+        tally.cut,
+        tally.differences()
+    );
+}
+
+fn replay(files: &Files) -> anyhow::Result<ExitCode> {
+    let all = files.which.engines.iter().map(|name| engines::by_name(name)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut differ = false;
+    for file in &files.files {
+        let verdict = differ::check(&all, &Case::read(file)?);
+        match (&verdict.finding, &verdict.refused) {
+            (Some(found), _) => {
+                differ = true;
+                println!("{}: {} {} {}, run {}", file.display(), found.what, found.first, found.second, found.run);
+                println!("{}", found.detail);
+            }
+            (None, Some(why)) => println!("{}: refused: {why}", file.display()),
+            (None, None) => println!("{}: {:?}, {:?}", file.display(), verdict.engines, verdict.ends),
+        }
+        verdict.cannot.iter().for_each(|(engine, why)| println!("  {engine} cannot: {why}"));
+    }
+    Ok(if differ { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn reduce(files: &Files) -> anyhow::Result<ExitCode> {
+    let all = files.which.engines.iter().map(|name| engines::by_name(name)).collect::<anyhow::Result<Vec<_>>>()?;
+    for file in &files.files {
+        let case = Case::read(file)?;
+        let finding = differ::check(&all, &case).finding.context("no engines differ in it")?;
+        let small = Reducer::new(&all, &case, &finding, Duration::from_secs(files.seconds)).run();
+        let detail = differ::check(&all, &small).finding.map(|found| found.detail).unwrap_or_default();
+        let name = file.file_stem().context("it has no name")?.to_string_lossy().into_owned();
+        let folder = file.parent().unwrap_or(std::path::Path::new("."));
+        small.write(folder, &name, &format!("{}: {detail}", finding.what))?;
+        println!("{}: {} bytes, were {}", file.display(), small.module.len(), case.module.len());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(files: &Files) -> anyhow::Result<ExitCode> {
+    for file in &files.files {
+        let case = Case::read(file)?;
+        println!("{}", wasmprinter::print_bytes(&case.module)?);
+        println!("{}", serde_json::to_string_pretty(&case.policy)?);
+    }
+    Ok(ExitCode::SUCCESS)
 }
