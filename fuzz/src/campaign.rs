@@ -227,13 +227,7 @@ pub fn work(plan: &Plan, first: u64, step: u64, mark: &Path) -> anyhow::Result<(
 }
 
 /// Writes a finding as it came and made smaller.
-fn keep(
-    plan: &Plan,
-    index: u64,
-    all: &[Arc<dyn Engine>],
-    case: &Case,
-    finding: &Finding,
-) -> anyhow::Result<String> {
+fn keep(plan: &Plan, index: u64, all: &[Arc<dyn Engine>], case: &Case, finding: &Finding) -> anyhow::Result<String> {
     let name = format!("{}-{index}", plan.seed);
     let note = format!("{}, run {}: {}", kind(finding), finding.run, finding.detail);
     case.write(&plan.out, &format!("{name}.full"), &note)?;

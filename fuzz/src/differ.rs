@@ -74,6 +74,12 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The process died; of which engine cannot be seen from inside.
+    #[must_use]
+    pub fn crash() -> Self {
+        Self { what: What::Crash, first: String::new(), second: String::new(), run: 0, detail: String::new() }
+    }
+
     /// Whether `other` is of the same kind between the same sides.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {

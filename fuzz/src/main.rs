@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use cofferdam_fuzz::campaign::{self, Plan, Summary};
 use cofferdam_fuzz::case::Case;
+use cofferdam_fuzz::differ::Finding;
 use cofferdam_fuzz::reduce::Reducer;
 use cofferdam_fuzz::{differ, engines};
 
@@ -26,7 +27,13 @@ enum Todo {
     /// Runs kept cases again; fails if one differs
     Replay(Files),
     /// Makes a kept case smaller, in place
-    Reduce(Files),
+    Reduce {
+        #[command(flatten)]
+        files: Files,
+        /// The process dies of it: runs each try in a process of its own
+        #[arg(long)]
+        crash: bool,
+    },
     /// Shows the module of a kept case as text
     Print(Files),
     /// Writes one case of a campaign
@@ -123,7 +130,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match cli.command {
         None => run(cli.campaign),
         Some(Todo::Replay(files)) => replay(&files),
-        Some(Todo::Reduce(files)) => reduce(&files),
+        Some(Todo::Reduce { files, crash }) => reduce(&files, crash),
         Some(Todo::Print(files)) => print(&files),
         Some(Todo::Case { seed, index, which, out }) => {
             let all = which.engines.iter().map(|name| engines::by_name(name)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -207,15 +214,21 @@ fn replay(files: &Files) -> anyhow::Result<ExitCode> {
     Ok(if differ { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn reduce(files: &Files) -> anyhow::Result<ExitCode> {
+fn reduce(files: &Files, crash: bool) -> anyhow::Result<ExitCode> {
     let all = files.which.engines.iter().map(|name| engines::by_name(name)).collect::<anyhow::Result<Vec<_>>>()?;
     for file in &files.files {
         let case = Case::read(file)?;
-        let finding = differ::check(&all, &case).finding.context("no engines differ in it")?;
-        let small = Reducer::new(&all, &case, &finding, Duration::from_secs(files.seconds)).run();
-        let detail = differ::check(&all, &small).finding.map(|found| found.detail).unwrap_or_default();
         let name = file.file_stem().context("it has no name")?.to_string_lossy().into_owned();
         let folder = file.parent().unwrap_or(std::path::Path::new("."));
+        let time = Duration::from_secs(files.seconds);
+        let finding = match crash {
+            true => Finding::crash(),
+            false => differ::check(&all, &case).finding.context("no engines differ in it")?,
+        };
+        let reducer = Reducer::new(&all, &case, &finding, time);
+        let small = if crash { reducer.in_children(folder).run() } else { reducer.run() };
+        let found = if crash { None } else { differ::check(&all, &small).finding };
+        let detail = found.map(|found| found.detail).unwrap_or_default();
         small.write(folder, &name, &format!("{}: {detail}", finding.what))?;
         println!("{}: {} bytes, were {}", file.display(), small.module.len(), case.module.len());
     }

@@ -1,5 +1,8 @@
 //! Makes a case smaller while it still shows the same difference.
 
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,21 +32,29 @@ pub struct Reducer<'a> {
     finding: &'a Finding,
     until: Instant,
     case: Case,
-    /// Runs so far.
-    pub tries: u64,
+    /// Where cases are put that a child process runs, if the process dies of this one.
+    child: Option<PathBuf>,
 }
 
 impl<'a> Reducer<'a> {
     /// For `case`, in which `engines` show `finding`; it ends within about `time`.
     #[must_use]
-    pub fn new(engines: &[Arc<dyn Engine>], case: &Case, finding: &'a Finding, time: Duration) -> Self {
+    pub fn new(all: &[Arc<dyn Engine>], case: &Case, finding: &'a Finding, time: Duration) -> Self {
         // Only those that differ.
         let named = |engine: &&Arc<dyn Engine>| {
             let id = engine.descriptor().id;
             [&finding.first, &finding.second].iter().any(|side| side.split(' ').next() == Some(id))
         };
-        let engines: Vec<_> = engines.iter().filter(named).cloned().collect();
-        Self { engines, finding, until: Instant::now() + time, case: case.clone(), tries: 0 }
+        let engines: Vec<_> = all.iter().filter(named).cloned().collect();
+        let engines = if engines.is_empty() { all.to_vec() } else { engines };
+        Self { engines, finding, until: Instant::now() + time, case: case.clone(), child: None }
+    }
+
+    /// Runs each try in a process of its own, `fuzz replay`, with files in `folder`: for what ends the process.
+    #[must_use]
+    pub fn in_children(mut self, folder: &Path) -> Self {
+        self.child = Some(folder.join("reducing"));
+        self
     }
 
     /// The smallest case found.
@@ -69,9 +80,22 @@ impl<'a> Reducer<'a> {
     }
 
     fn shows(&mut self, case: &Case) -> bool {
-        self.tries += 1;
+        if let Some(file) = &self.child {
+            return self.kills(case, file).unwrap_or(false);
+        }
         let found = check(&self.engines, case).finding;
         found.is_some_and(|found| found.is_like(self.finding))
+    }
+
+    /// Whether a process that runs `case` is ended by a signal.
+    fn kills(&self, case: &Case, file: &Path) -> anyhow::Result<bool> {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        case.write(file.parent().unwrap_or(Path::new(".")), &name, "")?;
+        let ids: Vec<_> = self.engines.iter().map(|engine| engine.descriptor().id).collect();
+        let mut replay = Command::new(std::env::current_exe()?);
+        replay.arg("replay").arg(file.with_extension("json")).args(["--engines", &ids.join(",")]);
+        let status = replay.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        Ok(status.signal().is_some())
     }
 
     fn try_case(&mut self, case: Case) -> bool {
