@@ -288,11 +288,13 @@ fn native(
     Ok(())
 }
 
-/// Whether both name the same places. Wasmer's Cranelift may join a load with the operator behind it, and then names
-/// that one when the load is out of bounds: so the offset of such a trap itself is not compared.
+/// Whether both name the same places. Cranelift may join a load with the operator behind it, and two checks of one
+/// index into one, and then names the other operator when it is out of bounds: so the offset of such a trap itself is
+/// not compared.
 fn same_places(first: &Call, second: &Call) -> bool {
     let (Some(a), Some(b)) = (&first.frames, &second.frames) else { return true };
-    let joined = first.ended == Ended::Trapped(TrapKind::MemoryOutOfBounds);
+    let bounds = |kind: &TrapKind| matches!(kind, TrapKind::MemoryOutOfBounds | TrapKind::TableOutOfBounds);
+    let joined = matches!(&first.ended, Ended::Trapped(kind) if bounds(kind));
     let innermost =
         |a: &Place, b: &Place| (joined || a.offset == b.offset) && (a.function, &a.name) == (b.function, &b.name);
     match (a.split_first(), b.split_first()) {

@@ -15,6 +15,8 @@ pub struct Kept {
     pub trace: u64,
     /// Host calls.
     pub calls: u64,
+    /// The last host call ended the guest's.
+    pub ended: bool,
 }
 
 /// Mixes `more` into `hash`.
@@ -124,8 +126,9 @@ fn function(name: u64, ty: &FuncType) -> HostFunc {
         kept.calls += 1;
         kept.trace = mix(kept.trace, given);
         let given = mix(given, kept.calls);
-        effect(caller, kind, given)?;
-        Ok::<_, HostError>(given)
+        let done = effect(caller, kind, given);
+        caller.state::<Kept>()?.ended = done.is_err();
+        done.map(|()| given)
     };
     if kind == 13 {
         return HostFunc::asynchronous(ty.clone(), move |caller, args| {

@@ -204,6 +204,9 @@ impl Loaded {
         let mut budget = CallBudget::of_fuel(fuel);
         budget.timeout = policy.deadline.then_some(DEADLINE);
         budget.scheduler = policy.scheduler.then(|| Arc::new(Alone) as Arc<dyn Scheduler>);
+        if let Some(kept) = store.state().downcast_mut::<Kept>() {
+            kept.ended = false;
+        }
         let ended = store.call(func, &args, &mut results, &mut budget);
         if ended.is_err() && results != blank {
             return Err(Cannot::Fault(format!("`{name}` did not return and wrote results: {results:?}")));
@@ -215,7 +218,11 @@ impl Loaded {
         let ended = match ended {
             Ok(()) => Ended::Completed(results.iter().map(|value| seen(*value, known)).collect()),
             Err(Stop::Trap(trap)) => {
-                frames = self.engine.descriptor().capabilities.trap_frames.then_some(trap.frames);
+                let by_host = store.state().downcast_ref::<Kept>().is_some_and(|kept| kept.ended);
+                // Wasmer cannot trace the stack through a host function that takes or gives anything but integers.
+                let untraced = by_host && trap.frames.is_empty();
+                let shows = self.engine.descriptor().capabilities.trap_frames && !untraced;
+                frames = shows.then_some(trap.frames);
                 Ended::Trapped(trap.kind)
             }
             Err(Stop::Limit { limit: Limit::Fuel, .. }) if budget.consumed != fuel => {
