@@ -20,3 +20,4 @@ pub mod policy;
 pub mod random;
 pub mod reduce;
 pub mod seeds;
+pub mod targets;

@@ -1,6 +1,6 @@
 //! `fuzz`: runs campaigns, replays and reduces what they find.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use cofferdam_fuzz::campaign::{self, Plan, Summary};
 use cofferdam_fuzz::case::Case;
 use cofferdam_fuzz::differ::Finding;
 use cofferdam_fuzz::reduce::Reducer;
-use cofferdam_fuzz::{differ, engines};
+use cofferdam_fuzz::{differ, engines, targets};
 
 /// Runs random modules under random policies on every engine and writes down what differs.
 #[derive(Parser)]
@@ -46,6 +46,22 @@ enum Todo {
         #[command(flatten)]
         which: Which,
         /// Where it goes
+        #[arg(long, default_value = "fuzz-out")]
+        out: PathBuf,
+    },
+    /// Runs a fuzz target on inputs made from a seed, or on files
+    Target {
+        /// Its name; without one, all are listed
+        name: Option<String>,
+        /// Inputs to run, instead of making some
+        files: Vec<PathBuf>,
+        /// Ends after this long
+        #[arg(long, default_value_t = 1.0)]
+        minutes: f64,
+        /// Names every input
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where a failing input is written
         #[arg(long, default_value = "fuzz-out")]
         out: PathBuf,
     },
@@ -138,6 +154,7 @@ fn main() -> anyhow::Result<ExitCode> {
             case.write(&out, &format!("{seed}-{index}.full"), "")?;
             Ok(ExitCode::SUCCESS)
         }
+        Some(Todo::Target { name, files, minutes, seed, out }) => target(name, &files, minutes, seed, &out),
         Some(Todo::Worker(worker)) => {
             let plan = Plan {
                 seed: worker.seed,
@@ -219,7 +236,7 @@ fn reduce(files: &Files, crash: bool) -> anyhow::Result<ExitCode> {
     for file in &files.files {
         let case = Case::read(file)?;
         let name = file.file_stem().context("it has no name")?.to_string_lossy().into_owned();
-        let folder = file.parent().unwrap_or(std::path::Path::new("."));
+        let folder = file.parent().unwrap_or(Path::new("."));
         let time = Duration::from_secs(files.seconds);
         let finding = match crash {
             true => Finding::crash(),
@@ -242,4 +259,31 @@ fn print(files: &Files) -> anyhow::Result<ExitCode> {
         println!("{}", serde_json::to_string_pretty(&case.policy)?);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn target(name: Option<String>, files: &[PathBuf], minutes: f64, seed: u64, out: &Path) -> anyhow::Result<ExitCode> {
+    let Some(name) = name else {
+        targets::ALL.iter().for_each(|target| println!("{:<12} {}", target.name, target.about));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let target = targets::by_name(&name).with_context(|| format!("no target is called `{name}`"))?;
+    for file in files {
+        let input = std::fs::read(file).with_context(|| file.display().to_string())?;
+        if let Some(said) = targets::fails(target, &input) {
+            println!("{}: {said}", file.display());
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    if !files.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let time = Duration::from_secs_f64(minutes.max(0.0) * 60.0);
+    let (inputs, failure) = targets::run(target, seed, time);
+    println!("{name}: {inputs} inputs, seed {seed}");
+    let Some(failure) = failure else { return Ok(ExitCode::SUCCESS) };
+    std::fs::create_dir_all(out)?;
+    let file = out.join(format!("{name}-{seed}-{}", failure.index));
+    std::fs::write(&file, &failure.input)?;
+    println!("input {}: {}\n{}", failure.index, failure.said, file.display());
+    Ok(ExitCode::FAILURE)
 }
