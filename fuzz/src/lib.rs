@@ -7,6 +7,8 @@
 //! | see what is compared | [`observe`] |
 #![forbid(unsafe_code)]
 
+pub use cofferdam_engine::Engine;
+
 pub mod campaign;
 pub mod case;
 pub mod differ;

@@ -44,7 +44,10 @@ fn a_short_run_finds_nothing() {
         let Some(case) = Case::of(seed, index, features) else { continue };
         let verdict = check(&engines, &case);
         if let Some(found) = verdict.finding {
-            panic!("case {index} of seed {seed}, {}: {} and {}\n{}", found.what, found.first, found.second, found.detail);
+            panic!(
+                "case {index} of seed {seed}, {}: {} and {}\n{}",
+                found.what, found.first, found.second, found.detail
+            );
         }
         ends.add(&verdict.ends);
         compared += u64::from(verdict.engines.len() > 1);

@@ -23,7 +23,9 @@ pub(super) fn policies() -> Vec<Vec<u8>> {
     if let Ok(json) = serde_json::to_string_pretty(&described) {
         all.extend(in_each_format(&json));
     }
-    all.extend(in_each_format("level = \"relaxed\"\nallow = [\"simd\"]\n[limits]\nmemory = \"10 MiB\"\nfuel = \"1_000\"\n"));
+    all.extend(in_each_format(
+        "level = \"relaxed\"\nallow = [\"simd\"]\n[limits]\nmemory = \"10 MiB\"\nfuel = \"1_000\"\n",
+    ));
     all
 }
 

@@ -21,8 +21,27 @@ const MEMORY: u32 = 2 << 16;
 const MOST_CALLS: usize = 40;
 /// Paths and the like, to be found in memory from the start.
 const WORDS: &[&str] = &[
-    ".", "..", "/", "../..", "a", "a/b", "a/../..", "link", "link/secret", "up/secret", "/etc/passwd", "a//b", "a/.",
-    "new", "new/x", "memory", "\u{0}", "\u{fffd}\u{200b}", "secret", "../outside/secret", "a/./../../outside",
+    ".",
+    "..",
+    "/",
+    "../..",
+    "a",
+    "a/b",
+    "a/../..",
+    "link",
+    "link/secret",
+    "up/secret",
+    "/etc/passwd",
+    "a//b",
+    "a/.",
+    "new",
+    "new/x",
+    "memory",
+    "\u{0}",
+    "\u{fffd}\u{200b}",
+    "secret",
+    "../outside/secret",
+    "a/./../../outside",
 ];
 
 /// A guest that exports what it imports, and what it can call.
@@ -84,7 +103,7 @@ impl Driver {
             }
             let (name, ty) = &self.functions[usize::from(choice) % self.functions.len()];
             let args: Vec<_> = ty.params().iter().map(|ty| read.value(*ty)).collect();
-            let options = CallOptions::default().timeout(Duration::from_millis(50));
+            let options = CallOptions::default().timeout(Duration::from_millis(3));
             let report = guest.call_with(name, &args, &options);
             match report.outcome {
                 Outcome::HostFault(why) => assert!(!why.contains("panicked"), "{name} {args:?}: {why}"),
@@ -198,8 +217,7 @@ pub(super) fn wasi(data: &[u8]) {
         static KEPT: RefCell<Option<(Driver, Jail)>> = const { RefCell::new(None) };
     }
     KEPT.with_borrow_mut(|kept| {
-        let (driver, jail) =
-            kept.get_or_insert_with(|| (Driver::new(wasi::imports(), Grants::wasi()), Jail::new()));
+        let (driver, jail) = kept.get_or_insert_with(|| (Driver::new(wasi::imports(), Grants::wasi()), Jail::new()));
         let inside = MemoryDir::new().file("secret", b"inside").dir("a/b").link("link", "../../..");
         let config = WasiConfig {
             args: vec!["fuzz".into()],

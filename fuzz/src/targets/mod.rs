@@ -25,7 +25,12 @@ pub struct Target {
 
 /// All of them.
 pub const ALL: &[Target] = &[
-    Target { name: "gate", about: "modules: recognise, validate, prepare", body: loading::gate, seeds: loading::modules },
+    Target {
+        name: "gate",
+        about: "modules: recognise, validate, prepare",
+        body: loading::gate,
+        seeds: loading::modules,
+    },
     Target {
         name: "artefact",
         about: "compiled files: bundles and sealed artefacts",
