@@ -2,8 +2,10 @@
 
 use arbitrary::Unstructured;
 use cofferdam_engine::{FeatureSet, Proposal};
+use wasm_encoder::ExportKind;
 use wasm_smith::{Config, MemoryOffsetChoices, Module};
 
+use crate::edit::Parts;
 use crate::mutate::mutate;
 use crate::random::Random;
 use crate::seeds;
@@ -32,6 +34,23 @@ pub fn some_of(random: &mut Random, features: FeatureSet) -> FeatureSet {
 /// A module that uses nothing but `features`, and how it was made.
 #[must_use]
 pub fn module(random: &mut Random, features: FeatureSet) -> Option<(Vec<u8>, String)> {
+    let (module, origin) = any_module(random, features)?;
+    Some((with_memory_named(&module).unwrap_or(module), origin))
+}
+
+/// The same with one of its memories exported as `memory`, where host functions look for it; `None` if it has none
+/// or has it already.
+fn with_memory_named(module: &[u8]) -> Option<Vec<u8>> {
+    let mut parts = Parts::read(module).ok()?;
+    if parts.exports.iter().any(|(name, ..)| *name == "memory") {
+        return None;
+    }
+    let memory = parts.exports.iter_mut().find(|(_, kind, _)| *kind == ExportKind::Memory)?;
+    memory.0 = "memory";
+    Some(parts.write())
+}
+
+fn any_module(random: &mut Random, features: FeatureSet) -> Option<(Vec<u8>, String)> {
     match random.below(8) {
         0 | 1 => {
             let seeds = seeds::all();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cofferdam_engine::{
     AccessError, Caller, Extern, ExternType, FuncType, HostError, HostFinish, HostFunc, HostFuture, Import, ImportType,
-    Imports, Limit, PreparedModule, Store, TrapKind, ValType, Value,
+    Imports, Limit, PreparedModule, Store, TableHandle, TrapKind, ValType, Value,
 };
 
 /// What the host keeps for a guest.
@@ -188,7 +188,11 @@ pub fn imports(
             ExternType::Func(_) | ExternType::Tag => continue,
             ExternType::Memory(ty) => store.new_memory(*ty).map(Extern::Memory),
             ExternType::Table(ty) => {
-                store.new_table(*ty, Value::default_of(ty.element.unwrap_or(ValType::FuncRef))).map(Extern::Table)
+                let made = store.new_table(*ty, Value::default_of(ty.element.unwrap_or(ValType::FuncRef)));
+                if let (Ok(table), Some(ValType::FuncRef)) = (&made, ty.element) {
+                    fill(store, *table, ty.minimum, module, seed);
+                }
+                made.map(Extern::Table)
             }
             ExternType::Global(ty) => match ty.value {
                 Some(value) => store.new_global(*ty, value_of(value, seed)).map(Extern::Global),
@@ -198,6 +202,17 @@ pub fn imports(
         imports.define(&import.module, &import.name, Import::Extern(made.map_err(|e| (at, e))?));
     }
     Ok(imports)
+}
+
+/// Puts host functions of the module's own types into the first elements of a table.
+fn fill(store: &mut dyn Store, table: TableHandle, elements: u64, module: &PreparedModule, seed: u64) {
+    for (at, ty) in (0..elements.min(3)).zip(module.signatures()) {
+        let made = store.new_func(Arc::new(function(mix(seed, at), ty)));
+        // An engine that cannot tell the types of a module apart has refused the module.
+        if let Ok(func) = made {
+            let _ = store.table_set(table, at, Value::FuncRef(Some(func)));
+        }
+    }
 }
 
 /// The host functions that a module with `imports` asks for.

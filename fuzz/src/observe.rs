@@ -198,7 +198,12 @@ impl Loaded {
     ) -> Result<Call, Cannot> {
         let ty = store.func_type(func).ok_or_else(|| Cannot::Fault("a function has no type".into()))?;
         let seed = mix(policy.seed, host::hash_of(&name));
-        let args: Vec<_> = ty.params().iter().zip(0..).map(|(ty, at)| value_of(*ty, mix(seed, at))).collect();
+        let mut args: Vec<_> = ty.params().iter().zip(0..).map(|(ty, at)| value_of(*ty, mix(seed, at))).collect();
+        for (arg, at) in args.iter_mut().zip(0..) {
+            if let (Value::FuncRef(func), 1..) = (arg, known.len()) {
+                *func = known.get(mix(seed, at) as usize % (known.len() + 1)).copied();
+            }
+        }
         let mut results = Value::results_of(&ty);
         let blank = results.clone();
         let mut budget = CallBudget::of_fuel(fuel);
