@@ -190,7 +190,7 @@ pub fn imports(
             ExternType::Table(ty) => {
                 let made = store.new_table(*ty, Value::default_of(ty.element.unwrap_or(ValType::FuncRef)));
                 if let (Ok(table), Some(ValType::FuncRef)) = (&made, ty.element) {
-                    fill(store, *table, ty.minimum, module, seed);
+                    fill(store, *table, ty.minimum, module, seed).map_err(|e| (at, e))?;
                 }
                 made.map(Extern::Table)
             }
@@ -205,14 +205,18 @@ pub fn imports(
 }
 
 /// Puts host functions of the module's own types into the first elements of a table.
-fn fill(store: &mut dyn Store, table: TableHandle, elements: u64, module: &PreparedModule, seed: u64) {
+fn fill(
+    store: &mut dyn Store,
+    table: TableHandle,
+    elements: u64,
+    module: &PreparedModule,
+    seed: u64,
+) -> Result<(), AccessError> {
     for (at, ty) in (0..elements.min(3)).zip(module.signatures()) {
-        let made = store.new_func(Arc::new(function(mix(seed, at), ty)));
-        // An engine that cannot tell the types of a module apart has refused the module.
-        if let Ok(func) = made {
-            let _ = store.table_set(table, at, Value::FuncRef(Some(func)));
-        }
+        let func = store.new_func(Arc::new(function(mix(seed, at), ty)))?;
+        store.table_set(table, at, Value::FuncRef(Some(func)))?;
     }
+    Ok(())
 }
 
 /// The host functions that a module with `imports` asks for.
