@@ -70,9 +70,9 @@ pub fn value_of(ty: ValType, seed: u64) -> Value {
     match ty {
         ValType::I32 => Value::I32(bits as i32),
         ValType::I64 => Value::I64(bits.cast_signed()),
-        ValType::F32 if seed % 3 == 0 => Value::F32((bits as f32).to_bits()),
+        ValType::F32 if seed.is_multiple_of(3) => Value::F32((bits as f32).to_bits()),
         ValType::F32 => Value::F32(bits as u32),
-        ValType::F64 if seed % 3 == 0 => Value::F64((bits as f64).to_bits()),
+        ValType::F64 if seed.is_multiple_of(3) => Value::F64((bits as f64).to_bits()),
         ValType::F64 => Value::F64(bits),
         ValType::V128 => Value::V128(u128::from(bits) << 64 | u128::from(mix(drawn, 3))),
         ValType::FuncRef => Value::FuncRef(None),
@@ -112,7 +112,7 @@ fn effect(caller: &mut Caller<'_>, kind: u64, given: u64) -> Result<(), HostErro
 fn result(ty: ValType, args: &[Value], seed: u64) -> Value {
     let same = args.iter().find(|arg| arg.ty() == ty);
     match same {
-        Some(same) if seed % 3 == 0 || ty == ValType::FuncRef => *same,
+        Some(same) if seed.is_multiple_of(3) || ty == ValType::FuncRef => *same,
         _ => value_of(ty, seed),
     }
 }
