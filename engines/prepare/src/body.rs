@@ -11,7 +11,7 @@ use crate::metering::{
     native_charge, stack_entry_steps,
 };
 use crate::prepared::{FunctionPlan, Layout};
-use crate::rewrite::{Renumber, RewriteError};
+use crate::rewrite::{Assist, Renumber, RewriteError};
 use crate::segments::{Segment, cut};
 use crate::validate::Facts;
 
@@ -69,13 +69,13 @@ struct Added {
     scratch64: Option<u32>,
 }
 
-/// Rewrites the body of defined function `defined`. `apart` is [`crate::Assist::unreachable_apart`].
+/// Rewrites the body of defined function `defined`.
 pub(crate) fn rewrite_body(
     body: &FunctionBody<'_>,
     defined: usize,
     facts: &Facts,
     layout: &Layout,
-    (inserted, apart): (Inserted, bool),
+    (inserted, assist): (Inserted, Assist),
     helpers: &mut Helpers,
 ) -> Result<Rewritten, RewriteError> {
     let needs = needs(body, facts)?;
@@ -123,7 +123,7 @@ pub(crate) fn rewrite_body(
     }
 
     let segments = Vec::new().into_iter().peekable();
-    let mut writer = Writer { bytes, layout, added, plan, segments, inserted, apart, helpers };
+    let mut writer = Writer { bytes, layout, added, plan, segments, inserted, assist, helpers };
     if portable {
         let segments = cut(body.get_operators_reader()?, layout.imported_functions, plan.entry_price)?;
         writer.segments = segments.into_iter().peekable();
@@ -166,7 +166,7 @@ struct Writer<'a> {
     plan: FunctionPlan,
     segments: std::iter::Peekable<std::vec::IntoIter<Segment>>,
     inserted: Inserted,
-    apart: bool,
+    assist: Assist,
     helpers: &'a mut Helpers,
 }
 
@@ -192,6 +192,9 @@ impl Writer<'_> {
             } else if at == 0 {
                 self.bytes.push(NOP);
             }
+            if self.assist.selects_apart && matches!(operator, Operator::Select | Operator::TypedSelect { .. }) {
+                InstructionSink::new(&mut self.bytes).i32_const(0).i32_or();
+            }
             map.operator(injected_from, position(&self.bytes)?, narrow(start)?);
             let marked = by_middlewares && (is_call(&operator) || Bulk::of(&operator, &facts.spaces).is_some());
             if let Some(helper) = self.helpers.instead_of(&operator, constant, &facts.spaces) {
@@ -200,6 +203,13 @@ impl Writer<'_> {
                 if self.inserted == Inserted::Meter {
                     self.steps([Step::GlobalGet(self.layout.fuel), Step::LocalSet(self.added.fuel)]);
                 }
+            } else if let (true, Some((memarg, lane, wide))) = (self.assist.lane_stores_in_two, lane_store(&operator)) {
+                let memarg = renumber.mem_arg(memarg)?;
+                let mut sink = InstructionSink::new(&mut self.bytes);
+                match wide {
+                    false => sink.i8x16_extract_lane_u(lane).i32_store8(memarg),
+                    true => sink.i16x8_extract_lane_u(lane).i32_store16(memarg),
+                };
             } else if names_shifted_index(&operator) {
                 renumber.instruction(operator)?.encode(&mut self.bytes);
             } else {
@@ -238,7 +248,7 @@ impl Writer<'_> {
             self.steps(before_call_steps(self.added.stack, self.layout.stack));
         } else if is_tail_call(operator) {
             self.steps(before_tail_call_steps(self.plan.stack_weight, self.added.stack, self.layout.stack));
-        } else if self.apart && matches!(operator, Operator::Unreachable) {
+        } else if self.assist.unreachable_apart && matches!(operator, Operator::Unreachable) {
             // A store, which no compiler takes away.
             self.steps([Step::GlobalGet(self.layout.stack), Step::GlobalSet(self.layout.stack)]);
         }
@@ -302,6 +312,15 @@ impl Writer<'_> {
             Step::LocalSet(copy),
             Step::End,
         ]);
+    }
+}
+
+/// What `operator` stores, if it is a store of a lane narrower than 32 bits: where, which lane, and whether of 16 bits.
+fn lane_store(operator: &Operator<'_>) -> Option<(wasmparser::MemArg, u8, bool)> {
+    match operator {
+        Operator::V128Store8Lane { memarg, lane } => Some((*memarg, *lane, false)),
+        Operator::V128Store16Lane { memarg, lane } => Some((*memarg, *lane, true)),
+        _ => None,
     }
 }
 

@@ -42,6 +42,12 @@ pub struct Assist {
     /// The engine makes one instruction of a branch and the `unreachable` that it leads to, and a trap then names the
     /// branch: something that does nothing stands before each `unreachable`.
     pub unreachable_apart: bool,
+    /// The engine takes a comparison and the `select` that it decides for one, and then decides by another value: an
+    /// operator that changes nothing stands between them.
+    pub selects_apart: bool,
+    /// The engine loses its memory over `v128.store8_lane` and `v128.store16_lane`: they become two operators, one
+    /// that takes the lane out and one that stores it. They are charged as one.
+    pub lane_stores_in_two: bool,
 }
 
 /// Rewrites `module` so that every engine enforces the same limits on it.
@@ -235,7 +241,7 @@ impl<'a> Rewriter<'a> {
             (FuelMode::Native, false) => Inserted::Nothing,
         };
         let defined = self.plans.len();
-        let inserted = (meter, self.assist.unreachable_apart);
+        let inserted = (meter, self.assist);
         let rewritten = rewrite_body(body, defined, &self.module.facts, &self.layout, inserted, &mut self.helpers)?;
         self.code.raw(&rewritten.bytes);
         let end = narrow(self.code.byte_len() as u64)?;

@@ -217,7 +217,13 @@ fn check_assisted(seed: u64, features: FeatureSet) {
     let gate = gate(features);
     for mode in [FuelMode::Portable, FuelMode::Native] {
         let valid = recognise(&original, &gate.limits).and_then(|bytes| validate(bytes, &gate)).expect("valid");
-        let assist = Assist { native_charges: true, divided_bulk: true, unreachable_apart: true };
+        let assist = Assist {
+            native_charges: true,
+            divided_bulk: true,
+            unreachable_apart: true,
+            selects_apart: true,
+            lane_stores_in_two: true,
+        };
         let module = prepare_for(valid, &PrepareOptions { mode, canonical_nans: false }, assist).expect("preparable");
         assert_valid(module.bytes(), module.used().with(Proposal::MutableGlobals));
         let plain = pipeline(&original, features, mode).expect("preparable");

@@ -55,7 +55,7 @@ fn modules_are_rewritten_as_expected() {
     let mut differing = Vec::new();
     for case in CASES {
         let before = fs::read_to_string(folder().join(format!("{case}.wat"))).expect("a case");
-        let all = Assist { native_charges: true, divided_bulk: true, unreachable_apart: true };
+        let all = Assist { native_charges: true, divided_bulk: true, unreachable_apart: true, ..Assist::default() };
         let mut variants = vec![(FuelMode::Portable, Assist::default(), ""), (FuelMode::Native, Assist::default(), "")];
         if ASSISTED.contains(case) {
             variants.extend([(FuelMode::Portable, all, ".assisted"), (FuelMode::Native, all, ".assisted")]);

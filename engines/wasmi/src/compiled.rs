@@ -3,13 +3,14 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use cofferdam_engine::{CompileError, CompiledModule, EngineFault, ExternType, FuelMode, PreparedModule};
+use cofferdam_engine::{CompileError, CompiledModule, EngineFault, ExternType, FuelMode, PreparedModule, Proposal};
 use cofferdam_prepare::{names, with_inline_charges};
 use parking_lot::Mutex;
 use wasmi::errors::ErrorKind;
 use wasmi::{Engine, EngineWeak, Module};
 use wasmparser::{ElementKind, Parser, Payload, TypeRef};
 
+use crate::br_tables;
 use crate::engine::guarded;
 
 /// What goes into one import of the rewritten module.
@@ -60,6 +61,14 @@ impl Compiled {
     pub fn new(id: &'static str, engine: Engine, prepared: PreparedModule) -> Result<Self, CompileError> {
         let fault = |detail: &str| EngineFault::new(COMPILING, detail);
         let declared = Declared::read(prepared.bytes()).map_err(|e| EngineFault::new(COMPILING, e))?;
+        let features = prepared.used().with(Proposal::MutableGlobals).validator();
+        let carrying = br_tables::carrying(prepared.bytes(), features).map_err(|e| EngineFault::new(COMPILING, e))?;
+        if let Some(function) = carrying {
+            let function = prepared.code_map().place(function, None).map_or(function, |place| place.function);
+            let what = "carries several values or a vector past other operands, which Wasmi 2.0.0 translates wrongly";
+            let what = format!("a `br_table` of function {function} {what}");
+            return Err(CompileError::Limit { engine: id, what });
+        }
         let module = translate(&engine, id, &prepared)?;
         let imports = slots(&module, &prepared).ok_or_else(|| fault("the engine sees other imports"))?;
         Ok(Self { id, engine, module, elsewhere: Mutex::default(), prepared, imports, declared })

@@ -8,6 +8,7 @@ use cofferdam_engine::{
     Capabilities, CompileError, CompiledModule, Engine, EngineDescriptor, EngineFault, FuelMode, HostState, LoadError,
     PreparedModule, Store, StoreLimits, VerifiedArtefact,
 };
+use cofferdam_prepare::Assist;
 use wasmi::CompilationMode;
 
 use crate::compiled::{Compiled, WasmiModule};
@@ -80,6 +81,10 @@ pub(crate) fn guarded<T>(doing: &'static str, work: impl FnOnce() -> Result<T, E
 impl Engine for WasmiEngine {
     fn descriptor(&self) -> &EngineDescriptor {
         &self.descriptor
+    }
+
+    fn assist(&self) -> Assist {
+        Assist { selects_apart: true, lane_stores_in_two: true, ..Assist::default() }
     }
 
     fn settings(&self) -> String {

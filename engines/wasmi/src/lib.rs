@@ -19,6 +19,7 @@
 //!   more. A module with a larger function is not compiled.
 
 mod accounting;
+mod br_tables;
 mod compiled;
 mod config;
 mod costs;

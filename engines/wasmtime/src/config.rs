@@ -75,6 +75,8 @@ fn switch(proposal: Proposal) -> Option<WasmFeatures> {
 
 /// All switches that `features` turn on.
 fn switches(features: FeatureSet) -> WasmFeatures {
+    // Wasmtime makes no engine with the relaxed vectors and without the others; a module that uses them is gated by both.
+    let features = if features.has(Proposal::Simd) { features } else { features.without(Proposal::RelaxedSimd) };
     // The counters that `prepare` imports are mutable globals.
     features.with(Proposal::MutableGlobals).iter().filter_map(switch).collect()
 }

@@ -97,7 +97,7 @@ impl Engine for WasmtimeEngine {
     }
 
     fn assist(&self) -> Assist {
-        Assist { native_charges: true, divided_bulk: true, unreachable_apart: true }
+        Assist { native_charges: true, divided_bulk: true, unreachable_apart: true, ..Assist::default() }
     }
 
     fn compile(&self, module: &PreparedModule) -> Result<Arc<dyn CompiledModule>, CompileError> {

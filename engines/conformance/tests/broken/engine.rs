@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    CompileError, CompiledModule, Engine, EngineDescriptor, EngineFault, FeatureSet, HostState, LoadError,
+    Assist, CompileError, CompiledModule, Engine, EngineDescriptor, EngineFault, FeatureSet, HostState, LoadError,
     PreparedModule, Store, StoreLimits, VerifiedArtefact,
 };
 use cofferdam_prepare::{Gate, PrepareOptions, prepare, recognise, validate};
@@ -45,6 +45,10 @@ impl Engine for Broken {
 
     fn settings(&self) -> String {
         self.inner.settings()
+    }
+
+    fn assist(&self) -> Assist {
+        self.inner.assist()
     }
 
     fn compile(&self, module: &PreparedModule) -> Result<Arc<dyn CompiledModule>, CompileError> {

@@ -79,7 +79,12 @@ impl WasmiStore {
                 Some(given) => self.fit(wanted, given).map(Some),
             }
         };
-        module.imports.iter().map(find).collect()
+        let found: Result<Vec<_>, _> = module.imports.iter().map(find).collect();
+        // Wasmi lists imports by kind. What is named is the first in the guest's own order, as everywhere.
+        found.map_err(|error| match (0..module.prepared.imports().len()).find_map(|n| find(&Slot::Guest(n)).err()) {
+            Some(first) => first,
+            None => error,
+        })
     }
 
     fn fit(&self, wanted: &ImportType, given: &Import) -> Result<Found, InstantiateError> {

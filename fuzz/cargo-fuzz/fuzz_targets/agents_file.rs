@@ -1,0 +1,8 @@
+//! The target `agents-file` of the runner.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    if let Some(target) = cofferdam_fuzz::targets::by_name("agents-file") {
+        (target.body)(data);
+    }
+});
