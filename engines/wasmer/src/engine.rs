@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    CompileError, CompiledModule, Engine, EngineDescriptor, EngineFault, FuelMode, HostState, LoadError,
-    PreparedModule, Proposal, Store, StoreLimits, VerifiedArtefact,
+    Capabilities, CompileError, CompiledModule, Engine, EngineDescriptor, EngineFault, FeatureSet, FuelMode, HostState,
+    LoadError, PreparedModule, Proposal, Store, StoreLimits, VerifiedArtefact,
 };
 use wasmer::Module;
 use wasmer::sys::{CompilerConfig, EngineBuilder, ModuleMiddleware};
@@ -47,8 +47,28 @@ impl WasmerEngine {
     #[cfg(feature = "cranelift")]
     #[must_use]
     pub fn cranelift() -> Self {
-        let capabilities = cofferdam_engine::Capabilities {
-            features: crate::cranelift::FEATURES,
+        use crate::cranelift::{FEATURES, config};
+        Self::new("wasmer-cranelift", "cranelift", "MIT AND Apache-2.0 WITH LLVM-exception", FEATURES, config)
+    }
+
+    /// Wasmer with Singlepass. Its licence, the Business Source License 1.1, does not grant production use to
+    /// everybody.
+    #[cfg(feature = "singlepass")]
+    #[must_use]
+    pub fn singlepass() -> Self {
+        use crate::singlepass::{FEATURES, config};
+        Self::new("wasmer-singlepass", "singlepass", "MIT AND BUSL-1.1", FEATURES, config)
+    }
+
+    fn new(
+        id: &'static str,
+        compiler: &'static str,
+        licence: &'static str,
+        features: FeatureSet,
+        config: fn(Settings) -> Box<dyn CompilerConfig>,
+    ) -> Self {
+        let capabilities = Capabilities {
+            features,
             fuel_modes: &[FuelMode::Portable, FuelMode::Native],
             memory_cap: true,
             table_cap: true,
@@ -58,14 +78,8 @@ impl WasmerEngine {
             linking: true,
             trap_frames: true,
         };
-        let descriptor = EngineDescriptor {
-            id: "wasmer-cranelift",
-            version: wasmer_vm::VERSION,
-            compiler: "cranelift",
-            licence: "MIT AND Apache-2.0 WITH LLVM-exception",
-            capabilities,
-        };
-        Self { descriptor, compiler: crate::cranelift::config }
+        let descriptor = EngineDescriptor { id, version: wasmer_vm::VERSION, compiler, licence, capabilities };
+        Self { descriptor, compiler: config }
     }
 
     /// One Wasmer engine for one module: Wasmer frees machine code only with the engine that made it.

@@ -9,5 +9,29 @@ use cofferdam_wasmtime::WasmtimeEngine;
 
 /// All of them, the preferred one first.
 pub fn all() -> Vec<Arc<dyn Engine>> {
-    vec![Arc::new(WasmerEngine::cranelift()), Arc::new(WasmtimeEngine::new()), Arc::new(WasmiEngine::eager())]
+    tables().into_iter().flat_map(|(_, engines)| engines).collect()
+}
+
+/// The same by the table of `docs/engines.md` that they have a column in, with the end of the table's name. An engine
+/// that some builds of these tests leave out has a table of its own.
+pub fn tables() -> Vec<(&'static str, Vec<Arc<dyn Engine>>)> {
+    vec![
+        (
+            "",
+            vec![Arc::new(WasmerEngine::cranelift()), Arc::new(WasmtimeEngine::new()), Arc::new(WasmiEngine::eager())],
+        ),
+        #[cfg(feature = "singlepass")]
+        (" of singlepass", vec![Arc::new(WasmerEngine::singlepass())]),
+    ]
+}
+
+/// Where the table called `name` stands in `text`, the text of `docs/engines.md`.
+///
+/// # Errors
+/// It has no such table.
+pub fn place_of(name: &str, text: &str) -> Result<std::ops::Range<usize>, String> {
+    let begin = format!("<!-- generated: {name} -->\n");
+    let start = text.find(&begin).ok_or_else(|| format!("docs/engines.md has no `{begin}`"))? + begin.len();
+    let length = text[start..].find("<!-- end -->").ok_or("docs/engines.md has no end marker")?;
+    Ok(start..start + length)
 }
