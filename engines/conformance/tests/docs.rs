@@ -2,6 +2,7 @@
 //! --test docs` rewrites them.
 
 mod engines;
+mod page;
 
 use std::path::Path;
 
@@ -16,7 +17,7 @@ fn the_engines_page_shows_a_real_run() {
         assert!(reports.iter().all(|r| r.passed()), "{}", terminal(&reports));
         let table = markdown(&reports);
         let mut text = std::fs::read_to_string(&path).expect("the page is there");
-        let place = engines::place_of(&format!("conformance{which}"), &text).expect("the page has the table");
+        let place = page::place_of(&format!("conformance{which}"), &text).expect("the page has the table");
         if std::env::var_os("COFFERDAM_BLESS").is_some() {
             text.replace_range(place, &table);
             std::fs::write(&path, text).expect("it can be written");

@@ -3,6 +3,8 @@
 
 #[path = "../engines/mod.rs"]
 mod engines;
+#[path = "../page/mod.rs"]
+mod page;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,7 +21,7 @@ fn main() -> ExitCode {
     if everything && !conclusion.has_failed() {
         for (which, engines) in engines::tables() {
             let rest = reports.split_off(engines.len());
-            if let Err(trouble) = page(&format!("spec{which}"), &reports) {
+            if let Err(trouble) = compare(&format!("spec{which}"), &reports) {
                 eprintln!("{trouble}");
                 return ExitCode::FAILURE;
             }
@@ -31,11 +33,11 @@ fn main() -> ExitCode {
 }
 
 /// Compares the table called `name` with what `docs/engines.md` shows, or rewrites it there.
-fn page(name: &str, reports: &[EngineReport]) -> Result<(), String> {
+fn compare(name: &str, reports: &[EngineReport]) -> Result<(), String> {
     let table = markdown(reports, KNOWN);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/engines.md");
     let mut text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
-    let place = engines::place_of(name, &text)?;
+    let place = page::place_of(name, &text)?;
     if std::env::var_os("COFFERDAM_BLESS").is_some() {
         text.replace_range(place, &table);
         return std::fs::write(&path, text).map_err(|e| e.to_string());
