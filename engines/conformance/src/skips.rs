@@ -34,4 +34,4 @@ const SEVERAL_RESULTS: &str =
     "Singlepass panics over imported functions with several results, and the adapter refuses them when it compiles";
 
 const ONE_PLACE: &str = "Singlepass traps at one place in each function for each kind of trap, and has no positions for \
-    calls of Wasmer's library: the innermost frame then has its function and no offset";
+    most calls of Wasmer's library: the innermost frame then has its function and no offset";

@@ -51,57 +51,24 @@ impl CodeRanges {
         addresses.filter(|a| self.module_at(*a).is_some()).take(Trap::MAX_FRAMES).collect()
     }
 
-    /// The guests' places at `trace`, the stack of a host function.
-    pub fn places(&self, trace: &[usize]) -> Vec<Place> {
-        self.places_of(trace, Vague::No)
-    }
-
-    /// The guests' places at `trace`, at whose begin `by` happened.
+    /// The guests' places at `trace`.
     ///
-    /// Singlepass has one place in each function for each kind of trap, behind the code, with the position of the
-    /// function's last `end`; and none for calls of Wasmer's library. Where it does not know an operator, none is named.
-    pub fn places_of_trap(&self, trace: &[usize], by: TrapBy) -> Vec<Place> {
-        let exact = trace.first().and_then(|address| self.module_at(*address)).is_none_or(|module| module.exact_traps);
-        let vague = match by {
-            _ if exact => Vague::No,
-            TrapBy::Machine => Vague::AtAnEnd,
-            TrapBy::Library => Vague::Yes,
-        };
-        self.places_of(trace, vague)
-    }
-
-    fn places_of(&self, trace: &[usize], innermost: Vague) -> Vec<Place> {
+    /// Singlepass knows no position for traps inside of some operators and in calls of Wasmer's library, and has one
+    /// place in each function for each other kind of trap, behind the code, with the position of the last `end`. Where
+    /// the operator is not known, none is named.
+    pub fn places(&self, trace: &[usize]) -> Vec<Place> {
         const END: u8 = 0x0b;
         let Ok(frames) = FRAME_INFO.read() else { return Vec::new() };
-        let place = |(depth, address): (usize, &usize)| {
+        let place = |address: &usize| {
             let frame = frames.lookup_frame_info(*address)?;
-            let prepared = &self.module_at(*address)?.prepared;
-            let known = |at: &u32| match innermost {
-                _ if depth > 0 => true,
-                Vague::No => true,
-                Vague::AtAnEnd => prepared.bytes().get(*at as usize) != Some(&END),
-                Vague::Yes => false,
-            };
+            let module = self.module_at(*address)?;
+            let bytes = module.prepared.bytes();
+            // Wasmer's answer for what it does not know is the begin of the function, where no operator stands.
+            let known =
+                |at: &u32| frame.func_offset() > 0 && (module.exact_traps || bytes.get(*at as usize) != Some(&END));
             let offset = u32::try_from(frame.module_offset()).ok().filter(|at| *at != u32::MAX).filter(known);
-            prepared.code_map().place(frame.func_index(), offset)
+            module.prepared.code_map().place(frame.func_index(), offset)
         };
-        trace.iter().enumerate().filter_map(place).collect()
+        trace.iter().filter_map(place).collect()
     }
-}
-
-/// What trapped.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum TrapBy {
-    /// An instruction of the guest's.
-    Machine,
-    /// A function of Wasmer's library that the guest called.
-    Library,
-}
-
-/// Whether the position of the innermost frame is not to be trusted.
-#[derive(Clone, Copy, Debug)]
-enum Vague {
-    No,
-    AtAnEnd,
-    Yes,
 }

@@ -5,7 +5,7 @@ use wasmer_compiler::FRAME_INFO;
 use wasmer_vm::{Trap, TrapCode};
 
 use crate::host::HostStop;
-use crate::traces::{CodeRanges, TrapBy};
+use crate::traces::CodeRanges;
 
 /// One branch of the outcome vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +46,12 @@ pub(crate) fn stop(trap: Trap, code: &CodeRanges) -> Stop {
             Err(other) => EngineFault::new("calling", other).into(),
         },
         Trap::Lib { trap_code, backtrace } => {
-            by_meaning(meaning(trap_code), || code.places_of_trap(&code.trace_of(&backtrace, None), TrapBy::Library))
+            by_meaning(meaning(trap_code), || code.places(&code.trace_of(&backtrace, None)))
         }
         Trap::Wasm { pc, backtrace, signal_trap } => {
             let written = FRAME_INFO.read().ok().and_then(|frames| frames.lookup_trap_info(pc));
             match written.map(|info| info.trap_code).or(signal_trap) {
-                Some(trap) => by_meaning(meaning(trap), || {
-                    code.places_of_trap(&code.trace_of(&backtrace, Some(pc)), TrapBy::Machine)
-                }),
+                Some(trap) => by_meaning(meaning(trap), || code.places(&code.trace_of(&backtrace, Some(pc)))),
                 None => EngineFault::new("calling", "a machine trap where none was expected").into(),
             }
         }
