@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         .zip(&reports)
         .all(|(e, r)| r.files.len() == files().len() * e.descriptor().capabilities.fuel_modes.len());
     if everything && !conclusion.has_failed() {
-        for (which, engines) in engines::tables() {
+        for (which, engines) in page::tables(engines) {
             let rest = reports.split_off(engines.len());
             if let Err(trouble) = compare(&format!("spec{which}"), &reports) {
                 eprintln!("{trouble}");
