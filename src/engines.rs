@@ -23,6 +23,8 @@ const REGISTRY: &[(&str, Make)] = &[
     ("wasmtime", || Arc::new(cofferdam_wasmtime::WasmtimeEngine::new())),
     #[cfg(feature = "wasmi")]
     ("wasmi", || Arc::new(cofferdam_wasmi::WasmiEngine::eager())),
+    #[cfg(feature = "wasmer-singlepass")]
+    ("wasmer-singlepass", || Arc::new(cofferdam_wasmer::WasmerEngine::singlepass())),
 ];
 
 /// An engine that can be built in.
@@ -32,14 +34,18 @@ struct Known {
     feature: &'static str,
     /// The proposals it runs: told here as well, for builds that leave it out.
     features: FeatureSet,
+    /// Whether its licence grants everybody every use. What does not is built in and picked by name alone: `auto` takes
+    /// it only where there is nothing else, and no message proposes to build it in.
+    free: bool,
 }
 
-/// Engines that can be built in, the preferred one first.
+/// Engines that can be built in, the preferred one first; those that are not free at the end.
 const KNOWN: &[Known] = &[
     Known {
         name: "wasmer-cranelift",
         feature: "wasmer-cranelift",
         features: COMMON.with(Proposal::MultiMemory).with(Proposal::WideArithmetic),
+        free: true,
     },
     Known {
         name: "wasmtime",
@@ -50,6 +56,7 @@ const KNOWN: &[Known] = &[
             .with(Proposal::Memory64)
             .with(Proposal::WideArithmetic)
             .with(Proposal::CustomPageSizes),
+        free: true,
     },
     Known {
         name: "wasmi",
@@ -59,6 +66,13 @@ const KNOWN: &[Known] = &[
             .with(Proposal::MultiMemory)
             .with(Proposal::WideArithmetic)
             .with(Proposal::CustomPageSizes),
+        free: true,
+    },
+    Known {
+        name: "wasmer-singlepass",
+        feature: "wasmer-singlepass",
+        features: FeatureSet::STANDARD.with(Proposal::MultiMemory),
+        free: false,
     },
 ];
 
@@ -79,7 +93,7 @@ impl Known {
     }
 }
 
-/// What all of them run.
+/// What all that are free run.
 const COMMON: FeatureSet = FeatureSet::STANDARD.with(Proposal::Simd).with(Proposal::RelaxedSimd);
 
 /// There is no such engine in this build.
@@ -125,6 +139,14 @@ pub fn feature_of(name: &str) -> Option<&'static str> {
     KNOWN.iter().find(|known| known.name == name).map(|known| known.feature)
 }
 
+/// The engines that `auto` picks among: those of this build whose licence grants everybody every use, and all if there
+/// are none such.
+pub(crate) fn for_auto() -> Vec<Arc<dyn Engine>> {
+    let free = |name: &str| KNOWN.iter().any(|known| known.name == name && known.free);
+    let any_free = names().into_iter().any(free);
+    REGISTRY.iter().filter(|(name, _)| !any_free || free(name)).map(|(_, make)| make()).collect()
+}
+
 /// Every engine of this build, the preferred one first.
 #[must_use]
 pub fn all() -> Vec<Arc<dyn Engine>> {
@@ -157,7 +179,7 @@ pub fn by_name(name: &str) -> Result<Arc<dyn Engine>, UnknownEngine> {
 pub struct Elsewhere {
     /// Engines of this build, the preferred one first.
     pub built: Vec<&'static str>,
-    /// Engines that this build leaves out, with the cargo feature that adds each.
+    /// Engines that this build leaves out, with the cargo feature that adds each; only those under a free licence.
     pub not_built: Vec<(&'static str, &'static str)>,
 }
 
@@ -171,7 +193,7 @@ pub fn that_run(used: FeatureSet, policy: &SecurityPolicy) -> Elsewhere {
     for known in KNOWN.iter().filter(able) {
         if names().contains(&known.name) {
             found.built.push(known.name);
-        } else {
+        } else if known.free {
             found.not_built.push((known.name, known.feature));
         }
     }
@@ -219,6 +241,16 @@ mod tests {
             let enforces = [said.memory_cap, said.table_cap, said.deadline, said.nan_canonicalisation];
             assert_eq!(enforces, [true; 4], "{}", descriptor.id);
         }
+    }
+
+    #[test]
+    fn auto_takes_what_is_not_free_only_where_there_is_nothing_else() {
+        let free: Vec<_> = names().into_iter().filter(|name| *name != "wasmer-singlepass").collect();
+        let among: Vec<_> = for_auto().iter().map(|engine| engine.descriptor().id).collect();
+        assert_eq!(among, if free.is_empty() { names() } else { free });
+        assert!(KNOWN.is_sorted_by_key(|known| !known.free), "the first of a build is what `auto` alone means");
+        let proposed = that_run(FeatureSet::STRICT, &SecurityPolicy::standard()).not_built;
+        assert!(proposed.iter().all(|(name, _)| *name != "wasmer-singlepass"), "{proposed:?}");
     }
 
     #[test]

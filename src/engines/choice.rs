@@ -101,7 +101,7 @@ impl NoEngine {
 impl fmt::Display for NoEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.passed_over.is_empty() {
-            let features: Vec<_> = KNOWN.iter().map(|known| known.feature).collect();
+            let features: Vec<_> = KNOWN.iter().filter(|known| known.free).map(|known| known.feature).collect();
             return write!(f, "this build has no engine; build with one of --features {}", features.join(", "));
         }
         let what = if self.is_about_the_module() { "run the module" } else { "enforce the policy" };
@@ -114,7 +114,7 @@ impl fmt::Display for NoEngine {
 impl std::error::Error for NoEngine {}
 
 /// The first engine of this build that can enforce `policy` and runs every proposal of `module` that the policy
-/// allows. What the policy does not allow is for the gate to refuse, whichever engine is picked; so is a module that
+/// allows; an engine whose licence restricts its use only if this build has no other. What the policy does not allow is for the gate to refuse, whichever engine is picked; so is a module that
 /// is no module.
 ///
 /// ```
@@ -134,7 +134,7 @@ impl std::error::Error for NoEngine {}
 /// # Errors
 /// No engine of this build will do.
 pub fn auto_for(policy: &SecurityPolicy, module: Option<&[u8]>) -> Result<Choice, NoEngine> {
-    auto_among(&super::all(), policy, module)
+    auto_among(&super::for_auto(), policy, module)
 }
 
 /// The same among `engines`, the preferred one first: for embedders with engines of their own.

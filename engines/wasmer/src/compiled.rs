@@ -11,7 +11,7 @@ use wasmer_compiler::{Artifact, ArtifactCreate};
 use wasmer_types::{ExportIndex, FunctionIndex, ImportIndex, ModuleInfo};
 
 use crate::artefact;
-use crate::engine::writes_tables;
+use crate::engine::{Compiler, writes_tables};
 use crate::signatures::Signatures;
 use crate::tables::Declared;
 
@@ -31,6 +31,8 @@ pub(crate) struct Compiled {
     module: wasmer::Module,
     engine: wasmer::Engine,
     pub id: &'static str,
+    /// Whether the position of a trap is that of the operator that trapped.
+    pub exact_traps: bool,
     pub prepared: PreparedModule,
     pub signatures: Signatures,
     pub declared: Declared,
@@ -54,6 +56,7 @@ pub(crate) struct Compiled {
 impl Compiled {
     pub fn new(
         id: &'static str,
+        compiler: Compiler,
         module: wasmer::Module,
         engine: wasmer::Engine,
         prepared: PreparedModule,
@@ -79,6 +82,7 @@ impl Compiled {
         };
         Ok(Self {
             id,
+            exact_traps: compiler.exact_traps,
             imports,
             exports,
             start: info.exports.get(names::START).copied(),

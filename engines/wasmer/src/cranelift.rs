@@ -3,7 +3,7 @@
 use cofferdam_engine::{FeatureSet, Proposal};
 use wasmer::sys::{CompilerConfig, Cranelift, CraneliftOptLevel};
 
-use crate::engine::Settings;
+use crate::engine::{Compiler, Settings};
 
 /// What Wasmer's Cranelift runs inside our limits.
 ///
@@ -18,7 +18,9 @@ pub(crate) const FEATURES: FeatureSet = FeatureSet::STANDARD
     .with(Proposal::MultiMemory)
     .with(Proposal::WideArithmetic);
 
-pub(crate) fn config(settings: Settings) -> Box<dyn CompilerConfig> {
+pub(crate) const COMPILER: Compiler = Compiler { config, refusal: |_| None, exact_traps: true };
+
+fn config(settings: Settings) -> Box<dyn CompilerConfig> {
     let mut config = Cranelift::new();
     config.opt_level(CraneliftOptLevel::Speed);
     config.canonicalize_nans(settings.canonical_nans);

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    CompileError, CompiledModule, Engine, EngineDescriptor, EngineFault, FuelMode, HostState, LoadError,
-    PreparedModule, Proposal, Store, StoreLimits, VerifiedArtefact,
+    Capabilities, CompileError, CompiledModule, Engine, EngineDescriptor, EngineFault, FeatureSet, FuelMode, HostState,
+    LoadError, PreparedModule, Proposal, Store, StoreLimits, VerifiedArtefact,
 };
 use wasmer::Module;
 use wasmer::sys::{CompilerConfig, EngineBuilder, ModuleMiddleware};
@@ -30,10 +30,21 @@ pub(crate) struct Settings {
 /// Below this many bytes of module, starting threads takes longer than they save.
 const WORTH_THREADS: usize = 64 << 10;
 
+/// One of Wasmer's compilers, as this adapter has to know it.
+#[derive(Clone, Copy)]
+pub(crate) struct Compiler {
+    /// Its switches.
+    pub config: fn(Settings) -> Box<dyn CompilerConfig>,
+    /// Why it cannot compile a module of which it runs every proposal.
+    pub refusal: fn(&PreparedModule) -> Option<String>,
+    /// Whether the position of a trap is that of the operator that trapped; see `traces.rs`.
+    pub exact_traps: bool,
+}
+
 /// Wasmer, with one of its compilers.
 pub struct WasmerEngine {
     descriptor: EngineDescriptor,
-    compiler: fn(Settings) -> Box<dyn CompilerConfig>,
+    compiler: Compiler,
 }
 
 impl fmt::Debug for WasmerEngine {
@@ -47,8 +58,28 @@ impl WasmerEngine {
     #[cfg(feature = "cranelift")]
     #[must_use]
     pub fn cranelift() -> Self {
-        let capabilities = cofferdam_engine::Capabilities {
-            features: crate::cranelift::FEATURES,
+        use crate::cranelift::{COMPILER, FEATURES};
+        Self::new("wasmer-cranelift", "cranelift", "MIT AND Apache-2.0 WITH LLVM-exception", FEATURES, COMPILER)
+    }
+
+    /// Wasmer with Singlepass. Its licence, the Business Source License 1.1, does not grant production use to
+    /// everybody.
+    #[cfg(feature = "singlepass")]
+    #[must_use]
+    pub fn singlepass() -> Self {
+        use crate::singlepass::{COMPILER, FEATURES};
+        Self::new("wasmer-singlepass", "singlepass", "MIT AND BUSL-1.1", FEATURES, COMPILER)
+    }
+
+    fn new(
+        id: &'static str,
+        name: &'static str,
+        licence: &'static str,
+        features: FeatureSet,
+        compiler: Compiler,
+    ) -> Self {
+        let capabilities = Capabilities {
+            features,
             fuel_modes: &[FuelMode::Portable, FuelMode::Native],
             memory_cap: true,
             table_cap: true,
@@ -58,14 +89,8 @@ impl WasmerEngine {
             linking: true,
             trap_frames: true,
         };
-        let descriptor = EngineDescriptor {
-            id: "wasmer-cranelift",
-            version: wasmer_vm::VERSION,
-            compiler: "cranelift",
-            licence: "MIT AND Apache-2.0 WITH LLVM-exception",
-            capabilities,
-        };
-        Self { descriptor, compiler: crate::cranelift::config }
+        let descriptor = EngineDescriptor { id, version: wasmer_vm::VERSION, compiler: name, licence, capabilities };
+        Self { descriptor, compiler }
     }
 
     /// One Wasmer engine for one module: Wasmer frees machine code only with the engine that made it.
@@ -78,7 +103,7 @@ impl WasmerEngine {
         };
         let settings = Settings { canonical_nans: module.canonical_nans(), threads, middlewares };
         let switches = features::switches(module.allowed().and(self.descriptor.capabilities.features));
-        EngineBuilder::new((self.compiler)(settings)).set_features(Some(switches)).engine().into()
+        EngineBuilder::new((self.compiler.config)(settings)).set_features(Some(switches)).engine().into()
     }
 
     fn middlewares(
@@ -125,7 +150,7 @@ impl Engine for WasmerEngine {
 
     fn settings(&self) -> String {
         let settings = Settings { canonical_nans: false, threads: NonZero::<usize>::MIN, middlewares: Vec::new() };
-        artefact::settings(&EngineBuilder::new((self.compiler)(settings)).engine().into())
+        artefact::settings(&EngineBuilder::new((self.compiler.config)(settings)).engine().into())
     }
 
     fn compile(&self, module: &PreparedModule) -> Result<Arc<dyn CompiledModule>, CompileError> {
@@ -137,10 +162,13 @@ impl Engine for WasmerEngine {
             let what = "an element segment reads a global".to_owned();
             return Err(CompileError::Limit { engine: self.descriptor.id, what });
         }
+        if let Some(what) = (self.compiler.refusal)(module) {
+            return Err(CompileError::Limit { engine: self.descriptor.id, what });
+        }
         let compiled = guarded(DOING, || {
             let engine = self.engine_for(module, Self::middlewares(module, &declared)?);
             let code = Module::new(&engine, module.bytes()).map_err(|e| EngineFault::new(DOING, e))?;
-            Compiled::new(self.descriptor.id, code, engine, module.clone(), signatures, declared)
+            Compiled::new(self.descriptor.id, self.compiler, code, engine, module.clone(), signatures, declared)
         })?;
         Ok(Arc::new(WasmerModule(Arc::new(compiled))))
     }
@@ -157,7 +185,7 @@ impl Engine for WasmerEngine {
             // SAFETY: the artefact was authenticated as a whole, so these bytes are what this adapter
             // once got from the same version of Wasmer, for the same module and processor.
             let code = unsafe { Module::deserialize(&engine, code) }.map_err(|e| EngineFault::new(DOING, e))?;
-            Compiled::new(self.descriptor.id, code, engine, module.clone(), signatures, declared)
+            Compiled::new(self.descriptor.id, self.compiler, code, engine, module.clone(), signatures, declared)
         })?;
         Ok(Arc::new(WasmerModule(Arc::new(compiled))))
     }

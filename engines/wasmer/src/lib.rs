@@ -13,7 +13,7 @@
 //! | see native fuel | `native.rs` |
 
 // Each of Wasmer's compilers is a feature; without one there is nothing to adapt.
-#![cfg(feature = "cranelift")]
+#![cfg(any(feature = "cranelift", feature = "singlepass"))]
 
 mod accounting;
 mod artefact;
@@ -30,6 +30,8 @@ mod memory_hooks;
 mod native;
 mod shared;
 mod signatures;
+#[cfg(feature = "singlepass")]
+mod singlepass;
 mod store;
 mod table_hooks;
 mod tables;

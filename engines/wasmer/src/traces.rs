@@ -52,12 +52,22 @@ impl CodeRanges {
     }
 
     /// The guests' places at `trace`.
+    ///
+    /// Singlepass knows no position for traps inside of some operators and in calls of Wasmer's library, and has one
+    /// place in each function for each other kind of trap, behind the code, with the position of the last `end`. Where
+    /// the operator is not known, none is named.
     pub fn places(&self, trace: &[usize]) -> Vec<Place> {
+        const END: u8 = 0x0b;
         let Ok(frames) = FRAME_INFO.read() else { return Vec::new() };
         let place = |address: &usize| {
             let frame = frames.lookup_frame_info(*address)?;
-            let offset = u32::try_from(frame.module_offset()).ok().filter(|at| *at != u32::MAX);
-            self.module_at(*address)?.prepared.code_map().place(frame.func_index(), offset)
+            let module = self.module_at(*address)?;
+            let bytes = module.prepared.bytes();
+            // Wasmer's answer for what it does not know is the begin of the function, where no operator stands.
+            let known =
+                |at: &u32| frame.func_offset() > 0 && (module.exact_traps || bytes.get(*at as usize) != Some(&END));
+            let offset = u32::try_from(frame.module_offset()).ok().filter(|at| *at != u32::MAX).filter(known);
+            module.prepared.code_map().place(frame.func_index(), offset)
         };
         trace.iter().filter_map(place).collect()
     }

@@ -7,6 +7,7 @@ use cofferdam_engine::FuelMode;
 use super::suites::File;
 
 const WASMER: Option<&str> = Some("wasmer-cranelift");
+const SINGLEPASS: Option<&str> = Some("wasmer-singlepass");
 
 /// Lines of a file that an engine is known to fail. The run fails when none of them does any more: one entry for one
 /// directive, but where a single cause takes the rest of a file with it.
@@ -93,6 +94,14 @@ pub const KNOWN: &[Known] = &[
     one(WASMER, "function-references", "elem.wast", 1052, COMPUTED),
     one(WASMER, "wasm-latest", "elem.wast", 1043, COMPUTED),
     one(WASMER, "wasm-latest", "elem.wast", 1053, COMPUTED),
+    one(SINGLEPASS, "wasm-v2", "elem.wast", 683, COMPUTED),
+    one(SINGLEPASS, "wasm-v2", "elem.wast", 693, COMPUTED),
+    one(SINGLEPASS, "extended-const", "elem.wast", 692, COMPUTED),
+    one(SINGLEPASS, "extended-const", "elem.wast", 702, COMPUTED),
+    one(SINGLEPASS, "function-references", "elem.wast", 1042, COMPUTED),
+    one(SINGLEPASS, "function-references", "elem.wast", 1052, COMPUTED),
+    one(SINGLEPASS, "wasm-latest", "elem.wast", 1043, COMPUTED),
+    one(SINGLEPASS, "wasm-latest", "elem.wast", 1053, COMPUTED),
     left_behind("wasm-v1", "linking.wast", 254),
     left_behind("mutable-global", "linking.wast", 236),
     left_behind("wasm-v2", "linking.wast", 275),

@@ -71,7 +71,7 @@ impl EngineReport {
     }
 }
 
-/// Markdown: a table of suites and engines, what each engine does not offer, and what is known to fail.
+/// Markdown: a table of suites and engines, what each engine does not offer, and what they are known to fail.
 #[must_use]
 pub fn markdown(reports: &[EngineReport], known: &[Known]) -> String {
     let mut out = String::from("| suite | policy | files |");
@@ -106,12 +106,13 @@ pub fn markdown(reports: &[EngineReport], known: &[Known]) -> String {
             let _ = writeln!(out, "\n`{}` does not offer: {}.", report.engine, lacks.join(", "));
         }
     }
-    out.push_str(&known_table(known));
+    let of_these = |entry: &&Known| entry.engine.is_none_or(|engine| reports.iter().any(|r| r.engine == engine));
+    out.push_str(&known_table(known.iter().filter(of_these)));
     out
 }
 
 /// What is known to fail, one row for each reason and engine.
-fn known_table(known: &[Known]) -> String {
+fn known_table<'a>(known: impl Iterator<Item = &'a Known>) -> String {
     let mut rows: Vec<(&str, &str, Vec<String>)> = Vec::new();
     for entry in known {
         let engine = entry.engine.unwrap_or("all");

@@ -7,7 +7,13 @@ use cofferdam_wasmer::WasmerEngine;
 use cofferdam_wasmi::WasmiEngine;
 use cofferdam_wasmtime::WasmtimeEngine;
 
-/// All of them, the preferred one first.
+/// All of them, the preferred one first, and those last that some builds of these tests leave out.
 pub fn all() -> Vec<Arc<dyn Engine>> {
-    vec![Arc::new(WasmerEngine::cranelift()), Arc::new(WasmtimeEngine::new()), Arc::new(WasmiEngine::eager())]
+    vec![
+        Arc::new(WasmerEngine::cranelift()),
+        Arc::new(WasmtimeEngine::new()),
+        Arc::new(WasmiEngine::eager()),
+        #[cfg(feature = "singlepass")]
+        Arc::new(WasmerEngine::singlepass()),
+    ]
 }

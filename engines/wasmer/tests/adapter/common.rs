@@ -7,7 +7,6 @@ use cofferdam_engine::{
     InstanceId, InstantiateError, PreparedModule, Stop, Store, StoreLimits, ValType, Value,
 };
 use cofferdam_prepare::{Gate, PrepareOptions, prepare, recognise, validate};
-use cofferdam_wasmer::WasmerEngine;
 
 pub const MODES: [FuelMode; 2] = [FuelMode::Portable, FuelMode::Native];
 
@@ -16,7 +15,7 @@ pub const PLENTY: u64 = 1 << 50;
 
 /// Prepares `wat` with everything allowed that the engine runs.
 pub fn prepared(wat: &str, mode: FuelMode) -> PreparedModule {
-    let features = WasmerEngine::cranelift().descriptor().capabilities.features;
+    let features = crate::wasmer().descriptor().capabilities.features;
     prepared_with(wat, PrepareOptions { mode, ..PrepareOptions::default() }, features)
 }
 
@@ -28,11 +27,11 @@ pub fn prepared_with(wat: &str, options: PrepareOptions, features: FeatureSet) -
 }
 
 pub fn compiled(wat: &str, mode: FuelMode) -> Arc<dyn CompiledModule> {
-    WasmerEngine::cranelift().compile(&prepared(wat, mode)).expect("the test's module compiles")
+    crate::wasmer().compile(&prepared(wat, mode)).expect("the test's module compiles")
 }
 
 pub fn store_with(limits: StoreLimits) -> Box<dyn Store> {
-    WasmerEngine::cranelift().store(&limits, Box::new(())).expect("a store can be made")
+    crate::wasmer().store(&limits, Box::new(())).expect("a store can be made")
 }
 
 /// A store that is asked for one thing after another.

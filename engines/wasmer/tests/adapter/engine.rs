@@ -7,7 +7,6 @@ use cofferdam_engine::{
     Proposal, StoreLimits, Value, VerifiedArtefact,
 };
 use cofferdam_prepare::PrepareOptions;
-use cofferdam_wasmer::WasmerEngine;
 
 use crate::common::{Guest, MODES, compiled, i32s, prepared, prepared_with, store_with};
 
@@ -32,7 +31,7 @@ fn guest_of(module: &Arc<dyn CompiledModule>) -> Guest {
 fn an_artefact_runs_like_what_it_was_saved_from() {
     for mode in MODES {
         let prepared = prepared(FIB, mode);
-        let engine = WasmerEngine::cranelift();
+        let engine = crate::wasmer();
         let fresh = engine.compile(&prepared).expect("it compiles");
         let loaded = engine.load(&prepared, &saved(&*fresh)).expect("it loads");
         let ends = [&fresh, &loaded].map(|module| {
@@ -57,7 +56,7 @@ fn traps_and_tables_survive_saving() {
         (func (export "grow") (result i32) (table.grow (ref.null func) (i32.const 1))))"#;
     for mode in MODES {
         let prepared = prepared(wat, mode);
-        let engine = WasmerEngine::cranelift();
+        let engine = crate::wasmer();
         let loaded =
             engine.load(&prepared, &saved(&*engine.compile(&prepared).expect("it compiles"))).expect("it loads");
         let mut guest = guest_of(&loaded);
@@ -69,7 +68,7 @@ fn traps_and_tables_survive_saving() {
 
 #[test]
 fn foreign_artefacts_are_named_as_such() {
-    let engine = WasmerEngine::cranelift();
+    let engine = crate::wasmer();
     let own = prepared(FIB, FuelMode::Portable);
     let artefact = saved(&*engine.compile(&own).expect("it compiles"));
     let canonical = PrepareOptions { canonical_nans: true, ..PrepareOptions::default() };
@@ -101,7 +100,7 @@ fn proposals_it_lacks_are_refused_by_name() {
     for (wat, proposal) in cases {
         for mode in MODES {
             let prepared = prepared_with(wat, PrepareOptions { mode, ..PrepareOptions::default() }, all);
-            match WasmerEngine::cranelift().compile(&prepared) {
+            match crate::wasmer().compile(&prepared) {
                 Err(CompileError::Unsupported { engine: "wasmer-cranelift", proposal: named }) => {
                     assert_eq!(named, proposal);
                 }
@@ -116,7 +115,7 @@ fn element_segments_that_read_globals_are_refused_and_are_nobodys_fault() {
     let wat = r#"(module (import "o" "g" (global funcref)) (table 1 funcref)
         (elem (i32.const 0) funcref (ref.null func) (global.get 0)))"#;
     for mode in MODES {
-        let refused = WasmerEngine::cranelift().compile(&prepared(wat, mode)).err();
+        let refused = crate::wasmer().compile(&prepared(wat, mode)).err();
         assert!(matches!(refused, Some(CompileError::Limit { .. })), "{refused:?}");
     }
 }
@@ -184,7 +183,7 @@ fn nans_are_canonical_on_request() {
     let features = FeatureSet::STANDARD.with(Proposal::Simd);
     for mode in MODES {
         let module = prepared_with(wat, PrepareOptions { mode, canonical_nans: true }, features);
-        let mut guest = guest_of(&WasmerEngine::cranelift().compile(&module).expect("it compiles"));
+        let mut guest = guest_of(&crate::wasmer().compile(&module).expect("it compiles"));
         let mut call = |name: &str, args: &[Value]| guest.call(name, args).expect("it returns")[0];
         assert_eq!(call("f32", &[Value::F32(0xffa1_2345), Value::F32(0)]), Value::F32(0x7fc0_0000));
         assert_eq!(call("f64", &[Value::F64((-1f64).to_bits())]), Value::F64(0x7ff8_0000_0000_0000));
@@ -277,7 +276,7 @@ fn modules_of_every_level_run_with_only_its_proposals_switched_on() {
     for features in [FeatureSet::NONE, FeatureSet::MVP, FeatureSet::STRICT, FeatureSet::STANDARD, FeatureSet::RELAXED] {
         for mode in MODES {
             let module = prepared_with(wat, PrepareOptions { mode, ..PrepareOptions::default() }, features);
-            let module = WasmerEngine::cranelift().compile(&module).expect("it compiles");
+            let module = crate::wasmer().compile(&module).expect("it compiles");
             assert_eq!(guest_of(&module).call("run", &[]).expect("it returns"), i32s(&[5]), "{features:?}");
         }
     }

@@ -146,9 +146,7 @@ fn host_functions_see_the_calling_guests_memory_and_state() {
 
 fn cofferdam_wasmer_store(state: u64) -> Box<dyn cofferdam_engine::Store> {
     use cofferdam_engine::Engine;
-    cofferdam_wasmer::WasmerEngine::cranelift()
-        .store(&StoreLimits::default(), Box::new(state))
-        .expect("a store can be made")
+    crate::wasmer().store(&StoreLimits::default(), Box::new(state)).expect("a store can be made")
 }
 
 #[test]

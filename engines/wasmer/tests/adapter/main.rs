@@ -1,5 +1,4 @@
-//! The adapter against the contract: one program, so that everything is linked once.
-#![cfg(feature = "cranelift")]
+//! The adapter against the contract, with Cranelift: one program, so that everything is linked once.
 
 mod bulk;
 mod caps;
@@ -13,3 +12,8 @@ mod signatures;
 mod stack;
 mod traps;
 mod values;
+
+/// What is tested.
+fn wasmer() -> cofferdam_wasmer::WasmerEngine {
+    cofferdam_wasmer::WasmerEngine::cranelift()
+}

@@ -6,7 +6,6 @@ use cofferdam_engine::{
     StoreLimits, TrapKind, Value,
 };
 use cofferdam_prepare::{Gate, PrepareOptions, prepare, recognise, validate};
-use cofferdam_wasmer::WasmerEngine;
 
 use crate::common::store_with;
 
@@ -54,7 +53,7 @@ fn random_module(seed: u64) -> Option<Vec<u8>> {
 }
 
 fn prepared(bytes: &[u8], mode: FuelMode) -> Option<PreparedModule> {
-    let features = WasmerEngine::cranelift().descriptor().capabilities.features;
+    let features = crate::wasmer().descriptor().capabilities.features;
     let gate = Gate { features, level: "test".into(), ..Gate::default() };
     let valid = validate(recognise(bytes, &gate.limits).ok()?, &gate).ok()?;
     prepare(valid, &PrepareOptions { mode, canonical_nans: true }).ok()
@@ -80,7 +79,7 @@ fn call(store: &mut dyn Store, func: FuncHandle) -> Ended {
 
 /// Runs the start function and every export, in one store; `None` if this Wasmer cannot compile the module.
 fn run(module: &PreparedModule) -> Option<Vec<Ended>> {
-    let compiled = WasmerEngine::cranelift().compile(module).ok()?;
+    let compiled = crate::wasmer().compile(module).ok()?;
     let mut store = store_with(StoreLimits::default());
     let instance = match store.instantiate(&*compiled, &Imports::new()) {
         Ok(instance) => instance,

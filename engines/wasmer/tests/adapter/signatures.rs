@@ -7,7 +7,6 @@ use cofferdam_engine::{
     AccessError, CompileError, Engine, Extern, FuelMode, FuncType, HostFunc, Import, Imports, InstantiateError,
     StoreLimits, ValType,
 };
-use cofferdam_wasmer::WasmerEngine;
 use wasmer_types::{FunctionType, Type};
 
 use crate::common::{compiled, prepared, store_with, ty};
@@ -83,7 +82,7 @@ fn wat_type(ty: &FuncType) -> String {
 }
 
 fn compile_error(wat: &str, mode: FuelMode) -> Option<CompileError> {
-    WasmerEngine::cranelift().compile(&prepared(wat, mode)).err()
+    crate::wasmer().compile(&prepared(wat, mode)).err()
 }
 
 #[test]
