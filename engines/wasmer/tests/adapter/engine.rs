@@ -8,7 +8,7 @@ use cofferdam_engine::{
 };
 use cofferdam_prepare::PrepareOptions;
 
-use crate::common::{Guest, MODES, compiled, i32s, prepared, prepared_with, store_with};
+use crate::common::{Guest, MODES, compiled, i32s, prepared, prepared_with, runs, store_with};
 
 const FIB: &str = r#"(module (func $f (export "fib") (param i32) (result i32)
     (if (result i32) (i32.lt_s (local.get 0) (i32.const 2)) (then (local.get 0))
@@ -96,13 +96,18 @@ fn proposals_it_lacks_are_refused_by_name() {
         ("(module (memory i64 1))", Proposal::Memory64),
         ("(module (tag) (func (throw 0)))", Proposal::Exceptions),
         ("(module (memory 1 (pagesize 1)))", Proposal::CustomPageSizes),
+        ("(module (func (drop (v128.const i64x2 1 2))))", Proposal::Simd),
+        (
+            "(module (func (param i64) (result i64 i64) (i64.mul_wide_u (local.get 0) (local.get 0))))",
+            Proposal::WideArithmetic,
+        ),
     ];
-    for (wat, proposal) in cases {
+    for (wat, proposal) in cases.into_iter().filter(|(_, proposal)| !runs(*proposal)) {
         for mode in MODES {
             let prepared = prepared_with(wat, PrepareOptions { mode, ..PrepareOptions::default() }, all);
             match crate::wasmer().compile(&prepared) {
-                Err(CompileError::Unsupported { engine: "wasmer-cranelift", proposal: named }) => {
-                    assert_eq!(named, proposal);
+                Err(CompileError::Unsupported { engine, proposal: named }) => {
+                    assert_eq!((engine, named), (crate::wasmer().descriptor().id, proposal));
                 }
                 other => panic!("{wat}: {:?}", other.err()),
             }
@@ -165,7 +170,7 @@ fn proposals_it_has_really_run() {
             -2,
         ),
     ];
-    for (proposal, wat, expected) in programs {
+    for (proposal, wat, expected) in programs.into_iter().filter(|(proposal, ..)| runs(*proposal)) {
         for mode in MODES {
             let module = prepared(wat, mode);
             assert!(module.used().has(proposal), "{proposal} is what the program is about");
@@ -180,16 +185,56 @@ fn nans_are_canonical_on_request() {
     let wat = r#"(module (func (export "f32") (param f32 f32) (result f32) (f32.add (local.get 0) (local.get 1)))
         (func (export "f64") (param f64) (result f64) (f64.sqrt (local.get 0)))
         (func (export "v128") (param v128) (result v128) (f32x4.mul (local.get 0) (local.get 0))))"#;
+    let scalar = wat.lines().take(2).collect::<String>() + ")";
     let features = FeatureSet::STANDARD.with(Proposal::Simd);
     for mode in MODES {
+        let wat = if runs(Proposal::Simd) { wat } else { &scalar };
         let module = prepared_with(wat, PrepareOptions { mode, canonical_nans: true }, features);
         let mut guest = guest_of(&crate::wasmer().compile(&module).expect("it compiles"));
         let mut call = |name: &str, args: &[Value]| guest.call(name, args).expect("it returns")[0];
         assert_eq!(call("f32", &[Value::F32(0xffa1_2345), Value::F32(0)]), Value::F32(0x7fc0_0000));
         assert_eq!(call("f64", &[Value::F64((-1f64).to_bits())]), Value::F64(0x7ff8_0000_0000_0000));
+        if !runs(Proposal::Simd) {
+            continue;
+        }
         let lanes = u128::from_le_bytes([0x45, 0x23, 0xa1, 0xff].repeat(4).try_into().expect("16 bytes"));
         let canonical = u128::from_le_bytes([0, 0, 0xc0, 0x7f].repeat(4).try_into().expect("16 bytes"));
         assert_eq!(call("v128", &[Value::V128(lanes)]), Value::V128(canonical));
+    }
+}
+
+#[test]
+fn canonical_nans_stay_so_wherever_they_go() {
+    // The bits of what came of a NaN with a payload, by way of everything that a compiler may forget about.
+    let wat = r#"(module
+        (func $nan (param f32) (result f32) (f32.add (local.get 0) (f32.const 1)))
+        (func (export "demote") (param f32) (result i32) (i32.reinterpret_f32
+            (f32.demote_f64 (f64.promote_f32 (local.get 0)))))
+        (func (export "min") (param f32) (result i32) (i32.reinterpret_f32 (f32.min (local.get 0) (f32.const 1))))
+        (func (export "max") (param f32) (result i32) (i32.reinterpret_f32 (f32.max (f32.const 1) (local.get 0))))
+        (func (export "abs") (param f32) (result i32) (i32.reinterpret_f32
+            (f32.abs (f32.mul (local.get 0) (f32.const 2)))))
+        (func (export "neg") (param f32) (result i32) (i32.reinterpret_f32
+            (f32.neg (f32.neg (f32.sub (local.get 0) (f32.const 2))))))
+        (func (export "neg64") (param f32) (result i32) (i32.eqz (i64.eq (i64.const 0xfff8000000000000)
+            (i64.reinterpret_f64 (f64.neg (f64.sub (f64.promote_f32 (local.get 0)) (f64.const 2)))))))
+        (func (export "loop") (param f32) (result i32) (i32.reinterpret_f32
+            (f32.div (local.get 0) (f32.const 2)) (loop (param f32) (result f32))))
+        (func (export "if") (param f32) (result i32) (i32.reinterpret_f32 (f32.sqrt (local.get 0))
+            (if (param f32) (result f32) (i32.const 0) (then) (else (f32.neg) (f32.neg)))))
+        (func (export "select") (param f32) (result i32) (i32.reinterpret_f32
+            (select (f32.ceil (local.get 0)) (f32.const 0) (i32.const 1))))
+        (func (export "call") (param f32) (result i32) (i32.reinterpret_f32 (call $nan (local.get 0)))))"#;
+    for mode in MODES {
+        let module = prepared_with(wat, PrepareOptions { mode, canonical_nans: true }, FeatureSet::STANDARD);
+        let mut guest = guest_of(&crate::wasmer().compile(&module).expect("it compiles"));
+        for nan in [0x7fa1_2345, 0xffa1_2345, 0x7fc0_0001] {
+            for name in ["demote", "min", "max", "abs", "neg", "loop", "if", "select", "call"] {
+                let bits = guest.call(name, &[Value::F32(nan)]).expect("it returns");
+                assert_eq!(bits, i32s(&[0x7fc0_0000]), "{name} of {nan:#x}, {mode}");
+            }
+            assert_eq!(guest.call("neg64", &[Value::F32(nan)]).expect("it returns"), i32s(&[0]), "{nan:#x}, {mode}");
+        }
     }
 }
 

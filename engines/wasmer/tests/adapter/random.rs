@@ -45,6 +45,7 @@ fn random_module(seed: u64) -> Option<Vec<u8>> {
         memory64_enabled: false,
         threads_enabled: false,
         custom_page_sizes_enabled: false,
+        simd_enabled: crate::common::runs(cofferdam_engine::Proposal::Simd),
         relaxed_simd_enabled: false,
         generate_custom_sections: false,
         ..wasm_smith::Config::default()

@@ -1,6 +1,6 @@
 //! Traps of every kind, with frames in the guest's own terms.
 
-use cofferdam_engine::{Imports, InstantiateError, Place, Stop, Trap, TrapKind, Value};
+use cofferdam_engine::{Engine, Imports, InstantiateError, Place, Stop, Trap, TrapKind, Value};
 
 use crate::common::{Guest, MODES, i32s};
 
@@ -97,11 +97,14 @@ fn frames_show_the_original_functions_and_offsets() {
     let call_middle = offset_of(wat, &[0x10, 0x02, 0x41]);
     let unused = cofferdam_engine::HostFunc::new(crate::common::ty(&[], &[]), |_, _, _| Ok(()));
     let imports = crate::common::host([("unused", unused)]);
+    let exact = crate::wasmer().descriptor().compiler != "singlepass";
     for mode in MODES {
         let mut guest = Guest::with(wat, mode, Default::default(), &imports);
         let Err(Stop::Trap(trap)) = guest.call("run", &i32s(&[-1])) else { panic!("out of bounds") };
         let place = |function, name: &str, offset| Place { function, name: Some(name.into()), offset: Some(offset) };
-        let expected = [place(1, "inner", load), place(2, "middle", call_inner), place(3, "run", call_middle)];
+        // Where Singlepass itself compares addresses, it does not say which operator it was for.
+        let inner = if exact { place(1, "inner", load) } else { Place { offset: None, ..place(1, "inner", 0) } };
+        let expected = [inner, place(2, "middle", call_inner), place(3, "run", call_middle)];
         assert_eq!(trap.frames, expected, "{mode}");
     }
 }
