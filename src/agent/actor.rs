@@ -28,7 +28,7 @@ use super::stores::Stores;
 use super::timers::{Alarm, Timers, far};
 use super::usage::{AgentInfo, Counters, add, get};
 use crate::audit::{AuditSink, Event, EventKind, Subject};
-use crate::host::agent::Capability;
+use crate::host::agent::{Capability, LogSink};
 use crate::sandbox::{GuestError, Module, Sandbox};
 
 /// What all agents of a runtime share.
@@ -40,6 +40,8 @@ pub(crate) struct Common {
     pub(super) audit: Arc<dyn AuditSink>,
     pub(super) stores: Stores,
     pub(super) waits: Arc<Waits>,
+    /// Hears what all of them log.
+    pub(super) log: Option<Arc<dyn LogSink>>,
 }
 
 /// Whether an agent is to have another turn.
@@ -94,6 +96,7 @@ impl Actor {
         hooks: Hooks,
     ) -> Arc<Self> {
         let desk = Mutex::new(Desk::new(&config, hooks.handle_message.is_some()));
+        let log = Arc::new(LogRing::new(common.log.clone()));
         Arc::new(Self {
             identity: Arc::new(identity),
             common,
@@ -105,7 +108,7 @@ impl Actor {
             desk,
             body: Mutex::new(None),
             counters: Counters::default(),
-            log: Arc::default(),
+            log,
             forgiven: AtomicU64::new(0),
             condemned: AtomicBool::new(false),
         })
