@@ -1,6 +1,9 @@
 //! `cofferdam up` and `cofferdam agent` as a person, a script and a service manager meet them.
 #![cfg(feature = "any-engine")]
 
+mod told;
+mod wire;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
@@ -281,13 +284,15 @@ fn an_agent_that_fails_is_seen_and_in_the_exit_code() {
     let mut up = Up::begin_in(dir, &[]);
     let ready = up.event("ready");
     assert!(ready["detail"].as_str().is_some_and(|detail| detail.starts_with("2 agents, 0 tools, 1 did not start")));
-    up.says(&["send", "later", "\u{1b}[2J"]);
+    up.says(&["send", "later", "\u{1b}[2J\u{9b}2J\u{202e}"]);
     up.event("ended");
     let failure = up.json(&["info", "later"]);
     assert_eq!((&failure["state"], &failure["failure"]["times"]), (&json!("failed"), &json!(1)));
     let letters = up.says(&["dead-letters"]);
     assert!(letters.contains("(host)") && letters.contains("failed") && !letters.contains('\u{1b}'), "{letters}");
-    assert_eq!(up.json(&["dead-letters"])["letters"][0]["body"], "\u{1b}[2J");
+    assert_eq!(up.json(&["dead-letters"])["letters"][0]["body"], "\u{1b}[2J\u{9b}2J\u{202e}");
+    let letters = up.says(&["--json", "dead-letters"]);
+    assert!(letters.contains("\\u009b2J\\u202e") && !letters.contains(['\u{9b}', '\u{202e}']), "{letters}");
     up.refuses(1, &["start", "first"], "`init` did not return");
     assert_eq!(up.terminate().0, 1);
 }

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use self::client::{Client, Line};
 use super::control::protocol::{Ask, Bytes, MAX_LINE, Refusal};
 use super::control::socket::SocketArgs;
-use super::say::{print, say};
+use super::report::exit;
+use super::say::{print, say, visible};
 
 /// Look at the agents of a running `cofferdam up`, call them, send to them, stop and start them.
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ Examples:
 
 Exit codes:
   0      it is done
-  1      the agent failed, or gave no reply
+  1      the agent failed, was cut off or gave no reply; or the log that is followed was cut off
   120    refused: it does not run, its mailbox is full, the message is too large
   121    trapped: the agent's fault
   122    stopped by a limit
@@ -124,21 +125,34 @@ impl Agent {
         client.say(&ask)?;
         loop {
             match client.line()? {
-                Line::Log(line) if self.json => print(&format!("{line}\n"))?,
+                Line::Log(line) if self.json => print(&format!("{}\n", visible(&line.to_string())))?,
                 Line::Log(line) => print(&format!("{}\n", show::log_line(&line)))?,
                 Line::Lost(lost) => say(&format!("cofferdam: {lost} lines are missing here")),
-                Line::Answer(Ok(value)) => return self.answer(&value).map(|()| 0),
+                Line::Answer(Ok(value)) => {
+                    self.answer(&value)?;
+                    return Ok(self.exit_code(&value));
+                }
                 Line::Answer(Err(refusal)) => return Ok(self.refused(&refusal)),
-                // Nobody says goodbye to those who follow a log.
-                Line::End if matches!(ask, Ask::Logs { follow: true, .. }) => return Ok(0),
+                // At the end of a log there is an answer.
+                Line::End if matches!(ask, Ask::Logs { follow: true, .. }) => {
+                    let message = "the log is cut off here: `cofferdam up` has ended, or lines were not read for 10 s";
+                    return Ok(self.refused(&Refusal::new("failed", message)));
+                }
                 Line::End => anyhow::bail!("`cofferdam up` ended before it had answered"),
             }
         }
     }
 
+    /// Of what was done: an agent that was stopped may have failed, or have been cut off.
+    fn exit_code(&self, value: &Value) -> u8 {
+        let cut_off = value.get("cut_off").and_then(Value::as_u64).unwrap_or_default() > 0;
+        let failed = value.get("failed").is_some_and(|why| !why.is_null());
+        if matches!(self.command, Command::Stop { .. }) && (cut_off || failed) { exit::FAILED } else { 0 }
+    }
+
     fn refused(&self, refusal: &Refusal) -> u8 {
         if self.json {
-            say(&json!({ "error": refusal }).to_string());
+            say(&visible(&json!({ "error": refusal }).to_string()));
         } else {
             say(&format!("cofferdam: {}", refusal.message));
         }
@@ -148,7 +162,7 @@ impl Agent {
     fn answer(&self, value: &Value) -> anyhow::Result<()> {
         if self.json {
             // To log lines that were followed there is nothing to add.
-            return if value.is_null() { Ok(()) } else { Ok(print(&format!("{value}\n"))?) };
+            return if value.is_null() { Ok(()) } else { Ok(print(&format!("{}\n", visible(&value.to_string())))?) };
         }
         let bytes = |key: &str| {
             let bytes: Option<Bytes> = value.get(key).and_then(|bytes| serde_json::from_value(bytes.clone()).ok());

@@ -194,6 +194,7 @@ pub fn agent(info: &AgentInfo) -> Value {
             "bytes_out": usage.bytes_out,
             "violations": usage.violations,
             "failed_messages": usage.failed_messages,
+            "cut_off": usage.cut_off,
         },
     })
 }

@@ -15,10 +15,13 @@ use self::host::Host;
 use super::agent::time;
 use super::cache::CacheArgs;
 use super::config::UserConfig;
-use super::control::server::serve;
+use super::control::server::{Asked, serve};
 use super::control::socket::{Socket, SocketArgs};
 use super::report::exit;
 use super::say::{print, say};
+
+/// How long answers that are under way may take when the command ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Run the agents that a file declares, until a signal.
 ///
@@ -121,9 +124,10 @@ impl Up {
             () = signals.next() => return Ok(exit::FAILED),
         };
         let runtime = host.runtime().clone();
+        let asked = Asked::default();
         let server = async {
             match socket {
-                Some(socket) => serve(socket, &runtime).await,
+                Some(socket) => serve(socket, &runtime, &asked).await,
                 None => std::future::pending().await,
             }
         };
@@ -132,7 +136,9 @@ impl Up {
                 () = host.start(&agents, socket.map(|socket| socket.path.as_path())) => signals.next().await,
                 () = signals.next() => {}
             }
-            host.drain(self.drain, signals.next()).await
+            let ended = host.drain(self.drain, signals.next()).await;
+            asked.answered(LAST_ANSWERS).await;
+            ended
         };
         tokio::select! {
             ended = work => ended,
