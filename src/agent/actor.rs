@@ -430,14 +430,21 @@ impl Actor {
             drop(body);
             self.counters.holds(0);
         }
-        self.over(left, DeadReason::Removed, &Err(StopError::Removed));
-        self.note(EventKind::Removed, "");
+        self.over(left, DeadReason::Removed, &Err(StopError::Removed), (EventKind::Removed, ""));
         waits
     }
 
-    /// Buries what was left.
-    pub(super) fn over(&self, mut left: Leftovers, reason: DeadReason, drained: &Result<Drained, StopError>) {
+    /// Buries what was left, notes how it ended, and then tells who waited for that: what they do next is noted
+    /// later.
+    pub(super) fn over(
+        &self,
+        mut left: Leftovers,
+        reason: DeadReason,
+        drained: &Result<Drained, StopError>,
+        (kind, detail): (EventKind, &str),
+    ) {
         self.bury(std::mem::take(&mut left.mail), reason);
+        self.note(kind, detail);
         left.tell(drained);
     }
 

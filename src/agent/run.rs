@@ -389,8 +389,7 @@ impl Actor {
         let left = desk.end(state, &self.common.timers);
         drop(desk);
         let drained = Drained { failed: Some(why.clone()), ..left.drained.clone() };
-        self.over(left, DeadReason::Failed, &Ok(drained));
-        self.note(EventKind::Ended, why);
+        self.over(left, DeadReason::Failed, &Ok(drained), (EventKind::Ended, &why));
     }
 
     /// It has nothing left to do, or no time: `shutdown`, and it is stopped.
@@ -438,8 +437,7 @@ impl Actor {
         let drained = Drained { failed, ..left.drained.clone() };
         let cut_off = if drained.cut_off > 0 { "; cut off in a call: its time to drain was over" } else { "" };
         let detail = format!("{} messages dropped{cut_off}", drained.dropped);
-        self.over(left, DeadReason::Stopped, &Ok(drained));
-        self.note(EventKind::Stopped, detail);
+        self.over(left, DeadReason::Stopped, &Ok(drained), (EventKind::Stopped, &detail));
     }
 }
 
