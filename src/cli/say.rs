@@ -14,8 +14,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const READY_BYTES: usize = 4_096;
 
 /// Writes `text` and a line end to standard error. What cannot be written is lost: there is nobody to tell.
+/// Names and paths that it quotes may be another's: of control characters only line ends are left.
 pub fn say(text: &str) {
-    let _ = write_all(io::stderr().as_fd(), format!("{text}\n").as_bytes(), Some(PATIENCE));
+    let text: String = text.split('\n').map(|line| format!("{}\n", Printable::whole(line))).collect();
+    let _ = write_all(io::stderr().as_fd(), text.as_bytes(), Some(PATIENCE));
 }
 
 /// Writes `text` to standard output, and waits for the reader as long as it takes.

@@ -1,6 +1,7 @@
 //! `cofferdam up` and `cofferdam agent` as a person, a script and a service manager meet them.
 #![cfg(feature = "any-engine")]
 
+mod failures;
 mod told;
 mod wire;
 
@@ -185,6 +186,8 @@ fn a_day_of_two_agents_that_talk_and_one_that_counts() {
     up.refuses(120, &["call", "ping", "start", "1"], "the agent is stopped and takes no calls");
     up.refuses(120, &["stop", "ping"], "cannot be stopped");
     assert_eq!(up.says(&["start", "ping"]), "ping runs\n");
+    up.says(&["stop", "ping"]);
+    assert_eq!(up.says(&["--json", "start", "ping"]), "{}\n");
     assert_eq!(up.says(&["remove", "ping"]), "ping is removed\n");
     up.refuses(2, &["info", "ping"], "no agent `ping` is deployed");
     up.refuses(2, &["send", "No Name", "x"], "is no name");
@@ -194,6 +197,8 @@ fn a_day_of_two_agents_that_talk_and_one_that_counts() {
 
     let (code, events, error, dir) = up.terminate();
     assert_eq!((code, error.as_str()), (0, ""));
+    let at = |kind: &str| events.find(&format!("\"agent\":\"counter\",\"kind\":\"{kind}\""));
+    assert!(at("stopped").is_some() && at("stopped") < at("removed"), "{events}");
     assert!(events.contains("\"detail\":\"0 messages dropped\"") && events.contains("\"kind\":\"ended\""), "{events}");
     // Who follows a log is not told more, and is not left waiting.
     assert!(follow.wait().expect("it ends").success());

@@ -19,7 +19,7 @@ const MANY: usize = 2_048;
 fn logger() -> Up {
     let dir = new_dir();
     std::fs::write(dir.path().join("logger.wat"), LOGGER).expect("there is room");
-    let file = "policy.grants.capabilities = ['log']\n[agents.logger]\nmodule = 'logger.wat'\n";
+    let file = "policy = { grants.capabilities = ['log'], limits = { fuel = '1G', timeout = '60s' } }\n[agents.logger]\nmodule = 'logger.wat'\n";
     std::fs::write(dir.path().join("agents.toml"), file).expect("there is room");
     Up::start_in(dir, &[])
 }
@@ -52,7 +52,7 @@ fn a_reader_that_is_too_slow_is_told_what_it_missed() {
     }
     // Now there is room again for what is printed next.
     let mut printed = 0;
-    let mut next = |events: &mut BufReader<ChildStdout>| -> Value {
+    let next = |events: &mut BufReader<ChildStdout>| -> Value {
         let mut line = String::new();
         events.read_line(&mut line).expect("it prints text");
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e} in {line}"))

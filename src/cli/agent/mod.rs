@@ -120,6 +120,14 @@ pub fn time(text: &str) -> Result<Duration, String> {
 impl Agent {
     /// Asks, says what is answered and returns the exit code.
     pub fn execute(&self) -> anyhow::Result<u8> {
+        match self.attempt() {
+            // With --json whatever is wrong is an object, too.
+            Err(error) if self.json => Ok(self.refused(&Refusal::new("usage", format!("{error:#}")))),
+            done => done,
+        }
+    }
+
+    fn attempt(&self) -> anyhow::Result<u8> {
         let ask = self.command.ask()?;
         let mut client = Client::connect(&self.socket.path()?)?;
         client.say(&ask)?;
@@ -155,14 +163,22 @@ impl Agent {
             say(&visible(&json!({ "error": refusal }).to_string()));
         } else {
             say(&format!("cofferdam: {}", refusal.message));
+            if let (Command::Call { stats: true, .. }, Some(receipt)) = (&self.command, &refusal.receipt) {
+                say(&show::receipt(&json!({ "receipt": receipt })));
+            }
         }
         refusal.exit_code()
     }
 
     fn answer(&self, value: &Value) -> anyhow::Result<()> {
         if self.json {
-            // To log lines that were followed there is nothing to add.
-            return if value.is_null() { Ok(()) } else { Ok(print(&format!("{}\n", visible(&value.to_string())))?) };
+            let text = match (&self.command, value) {
+                // To log lines that were followed there is nothing to add.
+                (Command::Logs { follow: true, .. }, Value::Null) => return Ok(()),
+                (_, Value::Null) => "{}".to_owned(),
+                (_, value) => visible(&value.to_string()),
+            };
+            return Ok(print(&format!("{text}\n"))?);
         }
         let bytes = |key: &str| {
             let bytes: Option<Bytes> = value.get(key).and_then(|bytes| serde_json::from_value(bytes.clone()).ok());
@@ -202,7 +218,7 @@ impl Agent {
 impl Command {
     fn ask(&self) -> anyhow::Result<Ask> {
         Ok(match self {
-            Self::List => Ask::List,
+            Self::List => Ask::List {},
             Self::Info { agent } => Ask::Info { agent: agent.clone() },
             Self::Call { agent, function, input, .. } => {
                 Ask::Call { agent: agent.clone(), function: function.clone(), input: given(input)? }
@@ -216,7 +232,7 @@ impl Command {
             Self::Stop { agent } => Ask::Stop { agent: agent.clone() },
             Self::Start { agent } => Ask::Start { agent: agent.clone() },
             Self::Remove { agent } => Ask::Remove { agent: agent.clone() },
-            Self::DeadLetters => Ask::DeadLetters,
+            Self::DeadLetters => Ask::DeadLetters {},
         })
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::{Decoder as _, LinesCodec};
 
-use super::protocol::{self, Ask, MAX_LINE, Refusal, answered};
+use super::protocol::{self, Ask, MAX_LINE, Refusal, answered, in_keys};
 use super::socket::Socket;
 
 /// Clients at once; one more is told so and sent away.
@@ -234,12 +234,13 @@ async fn answer(runtime: &Runtime, ask: Ask) -> Result<Value, Refusal> {
         bytes.bytes().ok_or_else(|| Refusal::new("bad-request", "`hex` has two digits for each byte"))
     };
     Ok(match ask {
-        Ask::List => runtime.list().iter().map(protocol::agent).collect(),
+        Ask::List {} => runtime.list().iter().map(protocol::agent).collect(),
         Ask::Info { agent } => about(runtime, find(&agent)?)?,
         Ask::Call { agent, function, input } => {
             let (id, input) = (find(&agent)?, bytes(&input)?);
             let (output, receipt) = runtime.execute_with_receipt(id, &function, &input).await;
-            json!({ "output": protocol::Bytes::from(&*output?), "receipt": receipt })
+            let output = output.map_err(|error| Refusal::from(error).with_receipt(receipt.as_ref()))?;
+            json!({ "output": protocol::Bytes::from(&*output), "receipt": receipt })
         }
         Ask::Send { to, body, wait_ms } => {
             let to: Address = to.parse().map_err(|error| Refusal::new("bad-request", error))?;
@@ -255,7 +256,7 @@ async fn answer(runtime: &Runtime, ask: Ask) -> Result<Value, Refusal> {
         Ask::Logs { agent, .. } => runtime.logs(find(&agent)?)?.iter().map(protocol::log_line).collect(),
         Ask::Stop { agent } => {
             let done = runtime.stop(find(&agent)?).await?;
-            let failed = done.failed.map(|why| Printable::whole(&why).to_string());
+            let failed = done.failed.map(|why| Printable::whole(&in_keys(&why)).to_string());
             json!({ "handled": done.handled, "dropped": done.dropped, "cut_off": done.cut_off, "failed": failed })
         }
         Ask::Start { agent } => {
@@ -266,7 +267,7 @@ async fn answer(runtime: &Runtime, ask: Ask) -> Result<Value, Refusal> {
             runtime.remove(find(&agent)?).await?;
             Value::Null
         }
-        Ask::DeadLetters => {
+        Ask::DeadLetters {} => {
             let letters: Vec<_> = runtime.dead_letters().iter().map(protocol::dead_letter).collect();
             json!({ "total": runtime.dead_letters_total(), "letters": letters })
         }

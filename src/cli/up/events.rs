@@ -116,7 +116,7 @@ impl Teller {
     fn event(&self, event: &Event) {
         if self.json {
             match serde_json::to_string(event) {
-                Ok(line) => self.tell(format!("{line}\n")),
+                Ok(line) => self.tell(format!("{}\n", protocol::in_keys(&line))),
                 Err(error) => tracing::error!(%error, "an event cannot be written"),
             }
             return;
@@ -124,7 +124,7 @@ impl Teller {
         let kind = event.kind.to_string().replace('_', " ");
         let tool = if event.subject.kind == SubjectKind::Tool { "tool " } else { "" };
         let name = format!("{tool}{}", event.subject.name);
-        self.tell(for_people(&protocol::time(event.at), &name, &kind, event.detail.as_str()));
+        self.tell(for_people(&protocol::time(event.at), &name, &kind, &protocol::in_keys(event.detail.as_str())));
     }
 
     /// Returns when everything is printed, or the reader has had its time. Says how many events were not printed in

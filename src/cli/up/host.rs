@@ -166,10 +166,13 @@ impl Host {
                 Err(late) => Some(late.to_string()),
             },
             () = again => {
+                let mut all = JoinSet::new();
                 for info in runtime.list() {
+                    let runtime = runtime.clone();
                     // Those that have ended meanwhile are gone.
-                    let _ = runtime.remove(info.id).await;
+                    all.spawn(async move { runtime.remove(info.id).await.ok() });
                 }
+                while all.join_next().await.is_some() {}
                 Some("a second signal: all agents were ended at once".to_owned())
             }
         };
@@ -179,15 +182,18 @@ impl Host {
         }
         drop(runtime);
         // What agents have stored and what has happened is on the disk before this ends.
-        let flushed = storage.as_ref().map_or(Ok(()), KvStore::flush).context("agents' storage");
-        let kept = audit.flush().context("the audit log");
-        for problem in [flushed.err(), kept.err()].into_iter().flatten() {
+        // A disk may take its time, and signals are heard meanwhile.
+        let problems = tokio::task::spawn_blocking(move || {
+            let flushed = storage.as_ref().map_or(Ok(()), KvStore::flush).context("agents' storage");
+            let kept = audit.flush().context("the audit log");
+            [flushed.err(), kept.err()]
+        });
+        for problem in problems.await?.into_iter().flatten() {
             failed = true;
             say(&format!("cofferdam: {problem:#}"));
         }
         if let Some(teller) = teller {
             teller.host("ended", if failed { "not everything went well" } else { "" });
-            drop(audit);
             teller.finish();
         }
         Ok(if failed { exit::FAILED } else { 0 })
@@ -224,5 +230,12 @@ async fn make(tool: DeclaredTool, tools: ToolRegistry, resources: Arc<Resources>
 /// A module's bytes, read where waiting for a disk is no harm.
 async fn read(path: &Path, cap: u64) -> anyhow::Result<Vec<u8>> {
     let path = path.to_owned();
-    tokio::task::spawn_blocking(move || read_module(&path, cap)).await?
+    tokio::task::spawn_blocking(move || {
+        // A pipe would keep it waiting for somebody who writes. What is not there is said by who reads it.
+        let about = std::fs::metadata(&path).ok().filter(|about| !about.is_dir());
+        let file = about.is_none_or(|about| about.is_file());
+        anyhow::ensure!(file, "{} is no regular file", path.display());
+        read_module(&path, cap)
+    })
+    .await?
 }
