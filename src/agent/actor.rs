@@ -28,7 +28,7 @@ use super::stores::Stores;
 use super::timers::{Alarm, Timers, far};
 use super::usage::{AgentInfo, Counters, add, get};
 use crate::audit::{AuditSink, Event, EventKind, Subject};
-use crate::host::agent::Capability;
+use crate::host::agent::{Capability, LogSink};
 use crate::sandbox::{GuestError, Module, Sandbox};
 
 /// What all agents of a runtime share.
@@ -40,6 +40,8 @@ pub(crate) struct Common {
     pub(super) audit: Arc<dyn AuditSink>,
     pub(super) stores: Stores,
     pub(super) waits: Arc<Waits>,
+    /// Hears what all of them log.
+    pub(super) log: Option<Arc<dyn LogSink>>,
 }
 
 /// Whether an agent is to have another turn.
@@ -94,6 +96,7 @@ impl Actor {
         hooks: Hooks,
     ) -> Arc<Self> {
         let desk = Mutex::new(Desk::new(&config, hooks.handle_message.is_some()));
+        let log = Arc::new(LogRing::new(common.log.clone()));
         Arc::new(Self {
             identity: Arc::new(identity),
             common,
@@ -105,7 +108,7 @@ impl Actor {
             desk,
             body: Mutex::new(None),
             counters: Counters::default(),
-            log: Arc::default(),
+            log,
             forgiven: AtomicU64::new(0),
             condemned: AtomicBool::new(false),
         })
@@ -427,14 +430,21 @@ impl Actor {
             drop(body);
             self.counters.holds(0);
         }
-        self.over(left, DeadReason::Removed, &Err(StopError::Removed));
-        self.note(EventKind::Removed, "");
+        self.over(left, DeadReason::Removed, &Err(StopError::Removed), (EventKind::Removed, ""));
         waits
     }
 
-    /// Buries what was left.
-    pub(super) fn over(&self, mut left: Leftovers, reason: DeadReason, drained: &Result<Drained, StopError>) {
+    /// Buries what was left, notes how it ended, and then tells who waited for that: what they do next is noted
+    /// later.
+    pub(super) fn over(
+        &self,
+        mut left: Leftovers,
+        reason: DeadReason,
+        drained: &Result<Drained, StopError>,
+        (kind, detail): (EventKind, &str),
+    ) {
         self.bury(std::mem::take(&mut left.mail), reason);
+        self.note(kind, detail);
         left.tell(drained);
     }
 

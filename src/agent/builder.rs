@@ -14,7 +14,7 @@ use super::stores::Stores;
 use super::timers::Timers;
 use crate::audit::{AuditSink, NoAudit};
 use crate::engines::{self, UnknownEngine};
-use crate::host::agent::{KvStore, ToolCaller};
+use crate::host::agent::{KvStore, LogSink, ToolCaller};
 use crate::policy::MemoryBytes;
 use crate::sandbox::{ResourceConfig, Resources};
 
@@ -27,6 +27,7 @@ pub struct RuntimeBuilder {
     tools: Option<Arc<dyn ToolCaller>>,
     storage: Option<KvStore>,
     audit: Option<Arc<dyn AuditSink>>,
+    log: Option<Arc<dyn LogSink>>,
     max_agents: MaxAgents,
     dead_letters: Option<(usize, MemoryBytes)>,
 }
@@ -71,6 +72,12 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Hears what all agents log, each line when it is logged. It must not block: the agent waits for it.
+    pub fn log(mut self, log: Arc<dyn LogSink>) -> Self {
+        self.log = Some(log);
+        self
+    }
+
     /// Agents that may be deployed at once.
     pub fn max_agents(mut self, most: MaxAgents) -> Self {
         self.max_agents = most;
@@ -107,6 +114,7 @@ impl RuntimeBuilder {
             audit: self.audit.unwrap_or_else(|| Arc::new(NoAudit)),
             stores: Stores { storage, tools: self.tools },
             waits: Arc::default(),
+            log: self.log,
         };
         Ok(Runtime::new(Arc::new(common), engine, resources))
     }

@@ -95,7 +95,7 @@ impl Default for MailboxConfig {
 
 impl MailboxConfig {
     /// What it may come to take of the host's memory, in bytes. Sums of it do not overflow.
-    pub(super) fn host_bytes(&self) -> u64 {
+    pub(crate) fn host_bytes(&self) -> u64 {
         const MOST: u64 = 1 << 40;
         let envelopes = (self.messages as u64).saturating_mul(size_of::<super::Envelope>() as u64);
         self.bytes.get().min(MOST) + envelopes.min(MOST)

@@ -69,6 +69,9 @@ pub struct Failure {
 #[derive(Default)]
 pub(super) struct Draining {
     pub handled: u64,
+    /// Calls that were cut off because no time was left, and messages that were lost with them.
+    pub cut_off: u64,
+    pub lost: u64,
     /// No time is left.
     pub over: bool,
     pub alarm: Option<AlarmId>,
@@ -132,6 +135,8 @@ pub(super) struct Aside {
 #[derive(Default)]
 pub(super) struct Leftovers {
     pub mail: Vec<Envelope>,
+    /// What became of the rest.
+    pub drained: Drained,
     jobs: VecDeque<Job>,
     wakers: Vec<Waker>,
     answers: Vec<oneshot::Sender<Result<Drained, StopError>>>,
@@ -215,9 +220,14 @@ impl Desk {
                 taken => break taken,
             }
         };
-        if let (Some(_), Some(draining)) = (&taken, &mut self.draining) {
-            draining.handled += 1;
-        }
+        let taken = match (taken, &mut self.draining) {
+            (Some(mut message), Some(draining)) => {
+                draining.handled += 1;
+                message.counted = true;
+                Some(message)
+            }
+            (taken, _) => taken,
+        };
         self.room.call(self.mailbox.len(), &mut aside.woken);
         self.mailbox.shrink();
         taken
@@ -238,6 +248,17 @@ impl Desk {
         self.jobs.retain(|job| !matches!(job, Job::Timer(..)));
     }
 
+    /// A call was cut off because the time to drain was over, and these messages were lost with it.
+    /// Whether that is so.
+    pub fn cut_off(&mut self, letters: &[Envelope]) -> bool {
+        let Some(draining) = self.draining.as_mut().filter(|draining| draining.over) else { return false };
+        draining.cut_off += 1;
+        draining.lost += letters.len() as u64;
+        let counted = letters.iter().filter(|letter| letter.counted).count() as u64;
+        draining.handled = draining.handled.saturating_sub(counted);
+        true
+    }
+
     /// Ends it in `state`: everything that waits goes.
     pub fn end(&mut self, state: State, timers: &Timers) -> Leftovers {
         self.state = state;
@@ -248,10 +269,15 @@ impl Desk {
             jobs: std::mem::take(&mut self.jobs),
             wakers: self.room.clear().collect(),
             answers: Vec::new(),
+            drained: Drained::default(),
         };
         left.wakers.extend(self.reader.take());
         self.mailbox.shrink();
+        left.drained.dropped = left.mail.len() as u64;
         if let Some(draining) = self.draining.take() {
+            left.drained.handled = draining.handled;
+            left.drained.dropped += draining.lost;
+            left.drained.cut_off = draining.cut_off;
             if let Some(alarm) = draining.alarm {
                 timers.cancel(alarm);
             }

@@ -41,6 +41,8 @@ pub struct Envelope {
     pub(crate) reply_to: Option<ReplyRight>,
     /// How many tools and agents wait for its reply, one behind the other.
     pub(crate) depth: u32,
+    /// It was taken while its receiver drained, and counts as handled.
+    pub(super) counted: bool,
 }
 
 impl Envelope {
@@ -54,6 +56,7 @@ impl Envelope {
             deadline: None,
             reply_to: None,
             depth: 0,
+            counted: false,
         }
     }
 
@@ -68,6 +71,7 @@ impl Envelope {
             deadline: self.deadline,
             reply_to: None,
             depth: 0,
+            counted: false,
         }
     }
 

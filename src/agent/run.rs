@@ -339,6 +339,10 @@ impl Actor {
         if let Some(running) = body.as_mut() {
             self.tally(running, receipt, done.as_ref().err());
         }
+        let cancelled = done.as_ref().is_err_and(|error| error.limit() == Some(Limit::Cancelled));
+        if cancelled && self.desk.lock().cut_off(&letters) {
+            add(&self.counters.cut_off, 1);
+        }
         self.bury(letters, self.reason());
         if body.as_ref().is_some_and(Body::is_dead) {
             let why = match &done {
@@ -382,12 +386,10 @@ impl Actor {
             return;
         }
         let Ok(state) = next(desk.state, Move::Fail) else { return };
-        let handled = desk.draining.as_ref().map_or(0, |draining| draining.handled);
         let left = desk.end(state, &self.common.timers);
         drop(desk);
-        let dropped = left.mail.len() as u64;
-        self.over(left, DeadReason::Failed, &Ok(Drained { handled, dropped, failed: Some(why.clone()) }));
-        self.note(EventKind::Ended, why);
+        let drained = Drained { failed: Some(why.clone()), ..left.drained.clone() };
+        self.over(left, DeadReason::Failed, &Ok(drained), (EventKind::Ended, &why));
     }
 
     /// It has nothing left to do, or no time: `shutdown`, and it is stopped.
@@ -427,15 +429,15 @@ impl Actor {
         self.counters.holds(0);
         let mut desk = self.desk.lock();
         let Ok(state) = next(desk.state, Move::Finish) else { return };
-        let handled = desk.draining.as_ref().map_or(0, |draining| draining.handled);
         if let Some(why) = &failed {
             Self::failure(&mut desk, why.clone());
         }
         let left = desk.end(state, &self.common.timers);
         drop(desk);
-        let dropped = left.mail.len() as u64;
-        self.over(left, DeadReason::Stopped, &Ok(Drained { handled, dropped, failed }));
-        self.note(EventKind::Stopped, format!("{dropped} messages dropped"));
+        let drained = Drained { failed, ..left.drained.clone() };
+        let cut_off = if drained.cut_off > 0 { "; cut off in a call: its time to drain was over" } else { "" };
+        let detail = format!("{} messages dropped{cut_off}", drained.dropped);
+        self.over(left, DeadReason::Stopped, &Ok(drained), (EventKind::Stopped, &detail));
     }
 }
 

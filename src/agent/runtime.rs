@@ -75,8 +75,10 @@ const SANDBOXES: usize = 64;
 pub struct Drained {
     /// Messages that it handled while it drained.
     pub handled: u64,
-    /// Messages for which it had no time; they are dead letters.
+    /// Messages for which it had no time, with those of a call that was cut off; they are dead letters.
     pub dropped: u64,
+    /// Calls that were cut off when its time was over.
+    pub cut_off: u64,
     /// Why it failed while it drained or in `shutdown`, if it did.
     pub failed: Option<String>,
 }

@@ -28,6 +28,7 @@ pub(super) struct Counters {
     pub bytes_out: AtomicU64,
     pub violations: AtomicU64,
     pub said_no: AtomicU64,
+    pub cut_off: AtomicU64,
 }
 
 pub(super) fn add(counter: &AtomicU64, n: u64) {
@@ -71,6 +72,7 @@ impl Counters {
             bytes_out: get(&self.bytes_out),
             violations: get(&self.violations),
             failed_messages: get(&self.said_no),
+            cut_off: get(&self.cut_off),
         }
     }
 }
@@ -105,6 +107,8 @@ pub struct AgentUsage {
     pub violations: u64,
     /// Messages for which its hook returned a negative status.
     pub failed_messages: u64,
+    /// Calls that were cut off because it had no time left to drain.
+    pub cut_off: u64,
 }
 
 /// An agent as others see it.

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use cofferdam::policy::file::StdinPart;
-use cofferdam::sandbox::Printable;
 use cofferdam::tool::{
     Answer, FailureKind, MAX_NAME, Tool as _, ToolBuildError, ToolError, ToolOutput, ToolRegistry, WasmTool, parse,
 };
@@ -17,7 +16,7 @@ use super::cache::{CacheArgs, trusted};
 use super::policy_args::{AUTO, PolicyArgs, Resolved};
 use super::report::{Bounds, Context, Ending, raise};
 use super::run::{given_to, load, read_module, within_reach_of_guest};
-use super::say::{print_results, say};
+use super::say::{print_results, say, visible};
 
 /// Call a tool with JSON and print its answer as JSON.
 ///
@@ -315,37 +314,7 @@ fn failed(error: ToolError, bounds: &Bounds) -> anyhow::Result<Done> {
     }
 }
 
-/// JSON on one line in which nothing can change what a terminal shows: what could is written as an escape,
-/// which means the same.
-fn visible(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for c in json.chars() {
-        // Of ASCII, JSON escapes all control characters but one itself.
-        let hidden =
-            !matches!(c, ' '..='~') && Printable::whole(c.encode_utf8(&mut [0; 4])).to_string() != c.to_string();
-        if hidden {
-            text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
-        } else {
-            text.push(c);
-        }
-    }
-    text
-}
-
 /// The same for JSON on several lines.
 fn visible_lines(json: &str) -> String {
     json.lines().map(visible).collect::<Vec<_>>().join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_cannot_change_the_terminal_and_stays_the_same() {
-        let value = json!({"a": "\u{1b}[2J\u{9b}2J\u{202e}\u{7f}\u{e0041} é 𝄞"});
-        let text = visible(&value.to_string());
-        assert_eq!(text, r#"{"a":"\u001b[2J\u009b2J\u202e\u007f\udb40\udc41 é 𝄞"}"#);
-        assert_eq!(serde_json::from_str::<Value>(&text).ok(), Some(value));
-    }
 }

@@ -15,6 +15,8 @@ use cofferdam_engine::{AccessError, CompileError, InstantiateError as E, ModuleH
 use cofferdam_prepare::{ENGINES_OWN, Refusal};
 use serde_json::{Map, Value as Json, json};
 
+use super::say::visible;
+
 /// Exit codes of our own. A guest may use the same; `--json` tells them apart.
 pub mod exit {
     /// A tool failed by its own account.
@@ -334,7 +336,7 @@ impl Ending {
                 object.insert("module_hash".into(), json!(context.module.map(|hash| hash.to_string())));
             }
         }
-        Json::Object(object).to_string()
+        visible(&Json::Object(object).to_string())
     }
 }
 

@@ -126,8 +126,11 @@ async fn a_shutdown_waits_for_who_is_being_stopped() {
         let second = tokio::spawn(async move { second.stop(id).await });
         let drained = soon(world.runtime.shutdown(Duration::from_secs(60))).await.expect("in time");
         assert_eq!(
-            drained.iter().map(|(agent, drained)| (agent.as_str(), drained.dropped)).collect::<Vec<_>>(),
-            [("a", 1)]
+            drained
+                .iter()
+                .map(|(agent, drained)| (agent.as_str(), drained.dropped, drained.cut_off))
+                .collect::<Vec<_>>(),
+            [("a", 2, 1)]
         );
         assert_eq!(soon(first).await.expect("no panic").expect("it was let drain"), drained[0].1);
         // It came before the end, or after.

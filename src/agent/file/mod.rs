@@ -2,6 +2,7 @@
 //! whoever embeds the same. Policies in it have the keys of policy files. The JSON Schema in
 //! `docs/agents.schema.json` is made from these types; [`Plan`] is what a file comes to.
 
+mod places;
 mod plan;
 mod read;
 #[cfg(test)]

@@ -127,6 +127,14 @@ impl AgentsFile {
         if host.run_permits.is_some_and(|permits| permits.0 == 0) {
             check.wrong("host.run_permits", "found 0 where at least 1 belongs");
         }
+        if let Some(memory) = host.memory.map(|memory| memory.0) {
+            let started = agents.iter().filter(|agent| agent.start);
+            let need = started.fold(0_u64, |sum, agent| sum.saturating_add(agent.config.mailbox.host_bytes()));
+            if memory.get() < need {
+                let need = MemoryBytes::new(need);
+                check.wrong("host.memory", &format!("found {memory}, and the mailboxes alone may come to take {need}"));
+            }
+        }
         if self.agents.is_empty() {
             check.wrong("agents", "no agent is declared; write one as `[agents.NAME]` with its `module`");
         }
@@ -225,6 +233,14 @@ impl Check<'_> {
             policy,
             ..AgentConfig::default()
         };
+        let zeros = [
+            ("mailbox.messages", config.mailbox.messages == 0),
+            ("calls", config.calls == 0),
+            ("fuel_rate.per_second", config.fuel_rate.is_some_and(|rate| rate.per_second == 0)),
+        ];
+        for (name, _) in zeros.into_iter().filter(|(_, zero)| *zero) {
+            self.wrong(&format!("{key}.{name}"), "found 0 where at least 1 belongs");
+        }
         let module = self.file.folder.join(&part.module);
         Ok(Some(DeclaredAgent { name: name.clone(), module, config, start: part.start.unwrap_or(true) }))
     }
@@ -396,6 +412,10 @@ fn over(base: Option<&PolicyFile>, own: &PolicyFile) -> Result<PolicyFile, Polic
 }
 
 fn read_at_most(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    // A pipe would keep it waiting for somebody who writes.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
     let mut bytes = Vec::new();
     File::open(path)?.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::AgentsFile;
 use crate::policy::file::{Format, MAX_FILE_BYTES, PolicyFileError, Problem, Problems, parse, read_text};
+use crate::sandbox::Printable;
 
 /// Why a file that declares agents cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AgentsFileError {
     /// It cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
+    #[error("cannot read {}: {error}", Printable::whole(&path.display().to_string()))]
     Read {
         /// The file.
         path: PathBuf,

@@ -79,7 +79,22 @@ fn what_is_wrong_is_said_with_its_place_and_a_suggestion() {
             agent("mailbox = { when_full = { block = '300000000000y' } }"),
             "`agents.ping.mailbox.when_full.block`: found a",
         ),
-        (agent("on_failure = 'restart'"), "agents.ping.on_failure"),
+        (
+            agent("on_failure = 'restart'"),
+            "`agents.ping.on_failure`: found `restart` without its value; write `{ restart = 3 }`",
+        ),
+        (
+            agent("mailbox.when_full = 'block'"),
+            "`agents.ping.mailbox.when_full`: found `block` without its value; write `{ block = \"1s\" }`",
+        ),
+        (
+            agent("mailbox.when_full = { reject = '1s' }"),
+            "`agents.ping.mailbox.when_full`: found a value for `reject`, which has none; write `\"reject\"`",
+        ),
+        (agent("mailbox.messages = 0"), "`agents.ping.mailbox.messages`: found 0 where at least 1 belongs"),
+        (agent("calls = 0"), "`agents.ping.calls`: found 0 where at least 1 belongs"),
+        (agent("fuel_rate.per_second = 0"), "`agents.ping.fuel_rate.per_second`: found 0 where at least 1 belongs"),
+        (agent("[host]\nmemory = '1KiB'"), "`host.memory`: found 1.0 KiB, and the mailboxes alone may come to take 1."),
         (agent("topics = ['A B']"), "`A B` is no name"),
         (agent("[host]\nmax_agents = 0"), "`host.max_agents`: found 0"),
         (agent("policy.extends = 'no.toml'"), "`agents.ping.policy`: cannot read policy file /where/no.toml"),
@@ -134,4 +149,34 @@ fn a_tool_is_given_nothing_that_leads_to_what_the_host_keeps() {
     read(kept, "kept", "rw").expect_err("it leads to the log");
     read("", ".", "ro").expect("there is nothing to be kept from it");
     read("", ".", "rw").expect_err("it leads to modules");
+}
+
+#[test]
+fn places_that_will_be_needed_are_looked_at() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(dir.path().join("there")).expect("there is room");
+    std::fs::write(dir.path().join("file"), "").expect("there is room");
+    let look = |keys: &str, host: &str| {
+        let text = format!(
+            "{keys}\n[agents.ping]\nmodule = 'p.wasm'\n[tools.t]\nmodule = 't.wasm'\n\
+             policy.wasi.dirs = [{{ host = '{}', guest = '/d', access = 'ro' }}]",
+            dir.path().join(host).display()
+        );
+        let file = AgentsFile::from_text("agents.toml", &text, Some(Format::Toml), dir.path());
+        let plan = file.and_then(|file| file.plan()).unwrap_or_else(|error| panic!("{error}"));
+        plan.look_at_places().map_err(|error| error.to_string())
+    };
+    for (keys, host, said) in [
+        ("state = 'file'", "there", "`state`: "),
+        ("audit = 'nowhere/audit.jsonl'", "there", "`audit`: "),
+        ("audit = 'there'", "there/..", "`audit`: "),
+        ("", "nowhere", "`tools.t.policy.wasi.dirs`: "),
+        ("", "file", "`tools.t.policy.wasi.dirs`: "),
+    ] {
+        let error = look(keys, host).expect_err(said);
+        assert!(error.contains(said) && error.contains(" director"), "{keys} {host}: {error}");
+    }
+    for keys in ["", "state = 'new'\naudit = 'audit.jsonl'"] {
+        look(keys, "there").unwrap_or_else(|error| panic!("{keys}: {error}"));
+    }
 }

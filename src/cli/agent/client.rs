@@ -61,15 +61,19 @@ impl Client {
 
     /// The next line.
     pub fn line(&mut self) -> anyhow::Result<Line> {
-        let mut text = String::new();
+        let mut text = Vec::new();
         let most = MAX_LINE as u64 + 1;
-        match self.stream.by_ref().take(most).read_line(&mut text) {
+        match self.stream.by_ref().take(most).read_until(b'\n', &mut text) {
             Ok(0) => return Ok(Line::End),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Line::End),
             done => done.context("cannot read the answer")?,
         };
+        if !text.ends_with(b"\n") && text.len() < MAX_LINE {
+            // It was cut off in the middle of a line.
+            return Ok(Line::End);
+        }
         let nonsense = "what answers on the socket is no `cofferdam up`";
-        let mut value: Value = serde_json::from_str(&text).context(nonsense)?;
+        let mut value: Value = serde_json::from_slice(&text).context(nonsense)?;
         let version = value.get("v").and_then(Value::as_u64).context(nonsense)?;
         anyhow::ensure!(version == VERSION, "`cofferdam up` speaks version {version}, this command version {VERSION}");
         let mut take = |key: &str| value.get_mut(key).map(Value::take);

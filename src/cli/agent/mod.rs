@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use self::client::{Client, Line};
 use super::control::protocol::{Ask, Bytes, MAX_LINE, Refusal};
 use super::control::socket::SocketArgs;
-use super::say::{print, say};
+use super::report::exit;
+use super::say::{print, say, visible};
 
 /// Look at the agents of a running `cofferdam up`, call them, send to them, stop and start them.
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ Examples:
 
 Exit codes:
   0      it is done
-  1      the agent failed, or gave no reply
+  1      the agent failed, was cut off or gave no reply; or the log that is followed was cut off
   120    refused: it does not run, its mailbox is full, the message is too large
   121    trapped: the agent's fault
   122    stopped by a limit
@@ -119,36 +120,65 @@ pub fn time(text: &str) -> Result<Duration, String> {
 impl Agent {
     /// Asks, says what is answered and returns the exit code.
     pub fn execute(&self) -> anyhow::Result<u8> {
+        match self.attempt() {
+            // With --json whatever is wrong is an object, too.
+            Err(error) if self.json => Ok(self.refused(&Refusal::new("usage", format!("{error:#}")))),
+            done => done,
+        }
+    }
+
+    fn attempt(&self) -> anyhow::Result<u8> {
         let ask = self.command.ask()?;
         let mut client = Client::connect(&self.socket.path()?)?;
         client.say(&ask)?;
         loop {
             match client.line()? {
-                Line::Log(line) if self.json => print(&format!("{line}\n"))?,
+                Line::Log(line) if self.json => print(&format!("{}\n", visible(&line.to_string())))?,
                 Line::Log(line) => print(&format!("{}\n", show::log_line(&line)))?,
                 Line::Lost(lost) => say(&format!("cofferdam: {lost} lines are missing here")),
-                Line::Answer(Ok(value)) => return self.answer(&value).map(|()| 0),
+                Line::Answer(Ok(value)) => {
+                    self.answer(&value)?;
+                    return Ok(self.exit_code(&value));
+                }
                 Line::Answer(Err(refusal)) => return Ok(self.refused(&refusal)),
-                // Nobody says goodbye to those who follow a log.
-                Line::End if matches!(ask, Ask::Logs { follow: true, .. }) => return Ok(0),
+                // At the end of a log there is an answer.
+                Line::End if matches!(ask, Ask::Logs { follow: true, .. }) => {
+                    let message = "the log is cut off here: `cofferdam up` has ended, or lines were not read for 10 s";
+                    return Ok(self.refused(&Refusal::new("failed", message)));
+                }
                 Line::End => anyhow::bail!("`cofferdam up` ended before it had answered"),
             }
         }
     }
 
+    /// Of what was done: an agent that was stopped may have failed, or have been cut off.
+    fn exit_code(&self, value: &Value) -> u8 {
+        let cut_off = value.get("cut_off").and_then(Value::as_u64).unwrap_or_default() > 0;
+        let failed = value.get("failed").is_some_and(|why| !why.is_null());
+        if matches!(self.command, Command::Stop { .. }) && (cut_off || failed) { exit::FAILED } else { 0 }
+    }
+
     fn refused(&self, refusal: &Refusal) -> u8 {
         if self.json {
-            say(&json!({ "error": refusal }).to_string());
+            say(&visible(&json!({ "error": refusal }).to_string()));
         } else {
             say(&format!("cofferdam: {}", refusal.message));
+            if let (Command::Call { stats: true, .. }, Some(receipt)) = (&self.command, &refusal.receipt) {
+                say(&show::receipt(&json!({ "receipt": receipt })));
+            }
         }
         refusal.exit_code()
     }
 
     fn answer(&self, value: &Value) -> anyhow::Result<()> {
         if self.json {
-            // To log lines that were followed there is nothing to add.
-            return if value.is_null() { Ok(()) } else { Ok(print(&format!("{value}\n"))?) };
+            let text = match (&self.command, value) {
+                // To log lines that were followed there is nothing to add.
+                (Command::Logs { follow: true, .. }, Value::Null) => return Ok(()),
+                (_, Value::Null) => "{}".to_owned(),
+                (_, value) => visible(&value.to_string()),
+            };
+            return Ok(print(&format!("{text}\n"))?);
         }
         let bytes = |key: &str| {
             let bytes: Option<Bytes> = value.get(key).and_then(|bytes| serde_json::from_value(bytes.clone()).ok());
@@ -188,7 +218,7 @@ impl Agent {
 impl Command {
     fn ask(&self) -> anyhow::Result<Ask> {
         Ok(match self {
-            Self::List => Ask::List,
+            Self::List => Ask::List {},
             Self::Info { agent } => Ask::Info { agent: agent.clone() },
             Self::Call { agent, function, input, .. } => {
                 Ask::Call { agent: agent.clone(), function: function.clone(), input: given(input)? }
@@ -202,7 +232,7 @@ impl Command {
             Self::Stop { agent } => Ask::Stop { agent: agent.clone() },
             Self::Start { agent } => Ask::Start { agent: agent.clone() },
             Self::Remove { agent } => Ask::Remove { agent: agent.clone() },
-            Self::DeadLetters => Ask::DeadLetters,
+            Self::DeadLetters => Ask::DeadLetters {},
         })
     }
 }

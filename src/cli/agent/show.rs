@@ -122,7 +122,11 @@ pub fn receipt(value: &Value) -> String {
 /// How an agent ended.
 pub fn stopped(agent: &str, value: &Value) -> String {
     let messages = format!("{} messages handled, {} dropped", at(value, "/handled"), at(value, "/dropped"));
+    let cut_off = value.get("cut_off").and_then(Value::as_u64).unwrap_or_default() > 0;
     match at(value, "/failed") {
+        why if why.is_empty() && cut_off => {
+            format!("{agent} is stopped, and was cut off in a call when its time to drain was over: {messages}\n")
+        }
         why if why.is_empty() => format!("{agent} is stopped: {messages}\n"),
         why => format!("{agent} failed while it drained: {why}; {messages}\n"),
     }

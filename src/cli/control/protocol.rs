@@ -1,12 +1,16 @@
 //! The words of the local socket, version 1: one JSON object a line, in both directions.
 
+use std::fmt;
+
 use cofferdam::agent::{
     AgentInfo, DeadLetter, ExecuteError, RequestError, SendError, StartError, StopError, UnknownAgent,
 };
 use cofferdam::host::agent::LogLine;
-use cofferdam::sandbox::{CallErrorKind, Printable};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use cofferdam::sandbox::{CallErrorKind, Printable, Receipt};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::error::Category;
+use serde_json::{Map, Value, json};
 
 use crate::cli::report::exit;
 
@@ -20,8 +24,8 @@ pub const MAX_LINE: usize = 8 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Ask {
-    /// All agents.
-    List,
+    /// All agents. With braces, so that other keys are refused.
+    List {},
     /// One agent, with what it may do.
     Info {
         /// Its name or id.
@@ -72,12 +76,12 @@ pub enum Ask {
         agent: String,
     },
     /// Messages that were accepted and never handled.
-    DeadLetters,
+    DeadLetters {},
 }
 
 /// Bytes in JSON: text where they are text, else hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "text, or an object with `hex`")]
+#[serde(untagged, deny_unknown_fields, expecting = "text, or an object with `hex`")]
 pub enum Bytes {
     /// UTF-8.
     Text(String),
@@ -123,8 +127,10 @@ impl Bytes {
 /// What is asked in `line`.
 pub fn read(line: &str) -> Result<Ask, Refusal> {
     let bad = |why: String| Refusal::new("bad-request", why);
-    let mut value: Value = serde_json::from_str(line).map_err(|error| bad(format!("this is no JSON: {error}")))?;
-    let object = value.as_object_mut().ok_or_else(|| bad("a request is an object".to_owned()))?;
+    let Object(mut object) = serde_json::from_str(line).map_err(|error| match error.classify() {
+        Category::Data => bad(error.to_string()),
+        _ => bad(format!("this is no JSON: {error}")),
+    })?;
     match object.remove("v").and_then(|v| v.as_u64()) {
         Some(VERSION) => {}
         Some(other) => {
@@ -132,7 +138,33 @@ pub fn read(line: &str) -> Result<Ask, Refusal> {
         }
         None => return Err(bad(format!("a request says its version: \"v\": {VERSION}"))),
     }
-    serde_json::from_value(value).map_err(|error| bad(Printable::new(&error.to_string()).to_string()))
+    serde_json::from_value(object.into()).map_err(|error| bad(Printable::new(&error.to_string()).to_string()))
+}
+
+/// An object in which no key stands twice.
+struct Object(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Object;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Object, A::Error> {
+                let mut object = Map::new();
+                while let Some((key, value)) = all.next_entry::<String, Value>()? {
+                    let again = format!("the key `{}` stands twice", Printable::new(&key));
+                    if object.insert(key, value).is_some() {
+                        return Err(A::Error::custom(again));
+                    }
+                }
+                Ok(Object(object))
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
 }
 
 /// A line that asks.
@@ -176,7 +208,7 @@ pub fn agent(info: &AgentInfo) -> Value {
         "name": info.name,
         "state": info.state,
         "failure": info.failure.as_ref().map(|failure| json!({
-            "why": Printable::whole(&failure.why).to_string(), "when": time(failure.when), "times": failure.times,
+            "why": Printable::whole(&in_keys(&failure.why)).to_string(), "when": time(failure.when), "times": failure.times,
         })),
         "engine": info.engine,
         "queued": info.queued,
@@ -194,6 +226,7 @@ pub fn agent(info: &AgentInfo) -> Value {
             "bytes_out": usage.bytes_out,
             "violations": usage.violations,
             "failed_messages": usage.failed_messages,
+            "cut_off": usage.cut_off,
         },
     })
 }
@@ -223,12 +256,33 @@ pub struct Refusal {
     pub kind: String,
     /// In words for people.
     pub message: String,
+    /// What a call cost that was begun and failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Value>,
+}
+
+/// `text` with the keys of a file in the place of the names that only programs know.
+pub fn in_keys(text: &str) -> String {
+    let names = [
+        ("`Limits::", "`limits."),
+        ("`AgentConfig::", "`"),
+        ("`MaxAgents`", "`host.max_agents`"),
+        ("`--grant`", "`grants` in its `policy`"),
+    ];
+    names.into_iter().fold(text.to_owned(), |text, (name, key)| text.replace(name, key))
 }
 
 impl Refusal {
     /// One of this `kind`.
     pub fn new(kind: &str, message: impl std::fmt::Display) -> Self {
-        Self { kind: kind.to_owned(), message: Printable::whole(&message.to_string()).to_string() }
+        let message = in_keys(&message.to_string());
+        Self { kind: kind.to_owned(), message: Printable::whole(&message).to_string(), receipt: None }
+    }
+
+    /// The same of a call that has cost something.
+    pub fn with_receipt(mut self, receipt: Option<&Receipt>) -> Self {
+        self.receipt = receipt.and_then(|receipt| serde_json::to_value(receipt).ok());
+        self
     }
 
     /// The exit code of a command that is refused like this.
@@ -324,7 +378,7 @@ mod tests {
         assert_eq!(wild.bytes().as_deref(), Some(&b"\xff\x00"[..]));
         assert_eq!(Bytes::from("é\n".as_bytes()).bytes().as_deref(), Some("é\n".as_bytes()));
         let asks = [
-            Ask::List,
+            Ask::List {},
             Ask::Call { agent: "a".into(), function: "f".into(), input: wild },
             Ask::Send { to: "#t".into(), body: Bytes::default(), wait_ms: Some(5) },
             Ask::Logs { agent: "a".into(), follow: true },
@@ -343,6 +397,17 @@ mod tests {
         {
             assert_eq!(kind(line), Err("bad-request".to_owned()), "{line}");
         }
+        for line in [
+            "{\"v\":1,\"op\":\"list\",\"x\":1}",
+            "{\"v\":1,\"op\":\"dead-letters\",\"x\":1}",
+            "{\"v\":1,\"op\":\"send\",\"to\":\"a\",\"body\":{\"hex\":\"00\",\"x\":1}}",
+            "{\"v\":1,\"v\":1,\"op\":\"list\"}",
+            "{\"v\":1,\"op\":\"list\",\"op\":\"dead-letters\"}",
+            "{\"v\":1,\"op\":\"list\"} {}",
+        ] {
+            assert_eq!(kind(line), Err("bad-request".to_owned()), "{line}");
+        }
+        assert_eq!(read("{\"op\":\"list\",\"v\":1}"), Ok(Ask::List {}));
         assert_eq!(kind("{\"v\":2,\"op\":\"list\"}"), Err("version".to_owned()));
         for hex in ["f", "fg", "+f", "éé"] {
             assert_eq!(Bytes::Hex { hex: hex.to_owned() }.bytes(), None, "{hex}");

@@ -1,13 +1,16 @@
 //! Answers what is asked over the local socket. It only reads words and calls the runtime.
 
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam::agent::{Address, AgentId, Runtime, UnknownAgent};
 use cofferdam::policy::file::PolicyFile;
 use cofferdam::sandbox::Printable;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
@@ -15,7 +18,7 @@ use tokio::time::timeout;
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::{Decoder as _, LinesCodec};
 
-use super::protocol::{self, Ask, MAX_LINE, Refusal, answered};
+use super::protocol::{self, Ask, MAX_LINE, Refusal, answered, in_keys};
 use super::socket::Socket;
 
 /// Clients at once; one more is told so and sent away.
@@ -26,9 +29,31 @@ const SILENCE: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest wait for a reply.
 const MOST_WAIT: Duration = Duration::from_secs(3_600);
+/// How often a client that asks nothing more is looked after.
+const LOOK: Duration = Duration::from_millis(100);
 
-/// Takes clients until it is dropped.
-pub async fn serve(socket: &Socket, runtime: &Runtime) {
+/// Those who wait for an answer.
+#[derive(Clone)]
+pub struct Asked(Arc<Semaphore>);
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(CLIENTS)))
+    }
+}
+
+impl Asked {
+    /// Returns when all answers are given, or after `time`.
+    pub async fn answered(&self, time: Duration) {
+        let all = u32::try_from(CLIENTS).unwrap_or(u32::MAX);
+        if timeout(time, self.0.acquire_many(all)).await.is_err() {
+            tracing::debug!("somebody did not hear the answer");
+        }
+    }
+}
+
+/// Takes clients until it is dropped. Those who wait for an answer are counted in `asked`.
+pub async fn serve(socket: &Socket, runtime: &Runtime, asked: &Asked) {
     let places = Arc::new(Semaphore::new(CLIENTS));
     loop {
         let stream = match socket.listener.accept().await {
@@ -46,10 +71,10 @@ pub async fn serve(socket: &Socket, runtime: &Runtime) {
             continue;
         }
         let place = places.clone().try_acquire_owned().ok();
-        let runtime = runtime.clone();
+        let (runtime, asked) = (runtime.clone(), asked.clone());
         tokio::spawn(async move {
             let (read, write) = stream.into_split();
-            let mut client = Client { read, write, lines: Lines::default() };
+            let mut client = Client { read, write, lines: Lines::default(), asked };
             let done = match place {
                 Some(_place) => client.serve(&runtime).await,
                 None => {
@@ -80,6 +105,7 @@ struct Client {
     read: OwnedReadHalf,
     write: OwnedWriteHalf,
     lines: Lines,
+    asked: Asked,
 }
 
 impl Client {
@@ -94,6 +120,8 @@ impl Client {
                 }
                 Err(_) => return self.say(&answered(Err(Refusal::new("bad-request", "nothing was asked")))).await,
             };
+            // There are as many as there are clients.
+            let _asked = self.asked.0.clone().acquire_owned().await?;
             match protocol::read(&line) {
                 Ok(Ask::Logs { agent, follow: true }) => {
                     self.follow(runtime, &agent).await?;
@@ -101,8 +129,9 @@ impl Client {
                 }
                 Ok(ask) => {
                     // A client that goes away while it waits takes what it asked for with it, as far as that can
-                    // still be taken back.
+                    // still be taken back. What is there already is said.
                     let done = tokio::select! {
+                        biased;
                         done = answer(runtime, ask) => done,
                         () = gone(&mut self.read, &mut self.lines.buffer) => return Ok(()),
                     };
@@ -148,6 +177,7 @@ impl Client {
         }
         loop {
             let line = tokio::select! {
+                biased;
                 line = next.recv() => line,
                 () = gone(&mut self.read, &mut self.lines.buffer) => return Ok(()),
             };
@@ -161,13 +191,32 @@ impl Client {
     }
 }
 
-/// Waits until the client has gone, or has said more than one line that nobody reads yet.
+/// Waits until the client has gone, or has said more than one line that nobody reads yet. One that asks nothing
+/// more may still read.
 async fn gone(read: &mut OwnedReadHalf, buffer: &mut BytesMut) {
     loop {
-        if buffer.len() > MAX_LINE || !matches!(read.read_buf(buffer).await, Ok(n) if n > 0) {
+        if buffer.len() > MAX_LINE {
             return;
         }
+        match read.read_buf(buffer).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(_) => return,
+        }
     }
+    // Of this the system wakes nobody who does not listen for more: a look now and then is enough.
+    while !hung_up(read) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Whether the other end is closed in both directions.
+fn hung_up(read: &OwnedReadHalf) -> bool {
+    let stream: &UnixStream = read.as_ref();
+    let mut about = [PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::empty())];
+    // No answer means that there is nothing to say of it yet.
+    poll(&mut about, Some(&Timespec::default())).is_ok()
+        && about.iter().any(|about| about.revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL))
 }
 
 /// The agent called `name`, or with that id.
@@ -185,12 +234,13 @@ async fn answer(runtime: &Runtime, ask: Ask) -> Result<Value, Refusal> {
         bytes.bytes().ok_or_else(|| Refusal::new("bad-request", "`hex` has two digits for each byte"))
     };
     Ok(match ask {
-        Ask::List => runtime.list().iter().map(protocol::agent).collect(),
+        Ask::List {} => runtime.list().iter().map(protocol::agent).collect(),
         Ask::Info { agent } => about(runtime, find(&agent)?)?,
         Ask::Call { agent, function, input } => {
             let (id, input) = (find(&agent)?, bytes(&input)?);
             let (output, receipt) = runtime.execute_with_receipt(id, &function, &input).await;
-            json!({ "output": protocol::Bytes::from(&*output?), "receipt": receipt })
+            let output = output.map_err(|error| Refusal::from(error).with_receipt(receipt.as_ref()))?;
+            json!({ "output": protocol::Bytes::from(&*output), "receipt": receipt })
         }
         Ask::Send { to, body, wait_ms } => {
             let to: Address = to.parse().map_err(|error| Refusal::new("bad-request", error))?;
@@ -206,8 +256,8 @@ async fn answer(runtime: &Runtime, ask: Ask) -> Result<Value, Refusal> {
         Ask::Logs { agent, .. } => runtime.logs(find(&agent)?)?.iter().map(protocol::log_line).collect(),
         Ask::Stop { agent } => {
             let done = runtime.stop(find(&agent)?).await?;
-            let failed = done.failed.map(|why| Printable::whole(&why).to_string());
-            json!({ "handled": done.handled, "dropped": done.dropped, "failed": failed })
+            let failed = done.failed.map(|why| Printable::whole(&in_keys(&why)).to_string());
+            json!({ "handled": done.handled, "dropped": done.dropped, "cut_off": done.cut_off, "failed": failed })
         }
         Ask::Start { agent } => {
             runtime.start(find(&agent)?).await?;
@@ -217,7 +267,7 @@ async fn answer(runtime: &Runtime, ask: Ask) -> Result<Value, Refusal> {
             runtime.remove(find(&agent)?).await?;
             Value::Null
         }
-        Ask::DeadLetters => {
+        Ask::DeadLetters {} => {
             let letters: Vec<_> = runtime.dead_letters().iter().map(protocol::dead_letter).collect();
             json!({ "total": runtime.dead_letters_total(), "letters": letters })
         }

@@ -7,14 +7,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cofferdam::Sandbox;
 use cofferdam::agent::file::{DeclaredAgent, DeclaredTool, Plan};
-use cofferdam::agent::{AgentId, AgentName, Runtime, State};
+use cofferdam::agent::{AgentId, Runtime, State};
 use cofferdam::audit::{AuditLog, AuditLogConfig, AuditSink, Event, EventKind, NoAudit, Subject};
 use cofferdam::host::agent::{KvOptions, KvStore};
 use cofferdam::policy::MemoryBytes;
 use cofferdam::sandbox::{Printable, Resources};
 use cofferdam::tool::ToolRegistry;
-use parking_lot::Mutex;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use super::events::{Teller, Told};
@@ -25,9 +23,6 @@ use crate::cli::say::say;
 /// Bytes of dead letters that are kept.
 const DEAD_BYTES: MemoryBytes = MemoryBytes::mib(8);
 
-/// How long the last log lines may take on their way.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-
 /// The runtime and the tools that a plan comes to.
 pub struct Host {
     plan: Plan,
@@ -37,8 +32,6 @@ pub struct Host {
     audit: Arc<dyn AuditSink>,
     /// `None` if nothing is to be run.
     teller: Option<Teller>,
-    /// Who pass on what agents log.
-    followers: Mutex<JoinSet<()>>,
 }
 
 /// `2 agents, 1 tool`.
@@ -89,10 +82,13 @@ impl Host {
         if let Some(storage) = &storage {
             builder = builder.storage(storage.clone());
         }
+        if let Some(teller) = &teller {
+            builder = builder.log(Arc::new(teller.clone()));
+        }
         if let Some(most) = plan.dead_letters {
             builder = builder.dead_letters(most, DEAD_BYTES);
         }
-        Ok(Self { runtime: builder.build()?, plan, tools, storage, audit, teller, followers: Mutex::default() })
+        Ok(Self { runtime: builder.build()?, plan, tools, storage, audit, teller })
     }
 
     /// The runtime.
@@ -133,11 +129,8 @@ impl Host {
         if problems.is_empty() { Ok(agents) } else { Err(problems) }
     }
 
-    /// Starts those that are to be started, together, and follows the log of all.
+    /// Starts those that are to be started, together.
     pub async fn start(&self, agents: &[(AgentId, DeclaredAgent)], socket: Option<&Path>) {
-        for (id, agent) in agents {
-            self.follow(*id, agent.name.clone());
-        }
         let started: Vec<_> = agents.iter().filter(|(_, agent)| agent.start).collect();
         let ids: Vec<_> = started.iter().map(|(id, _)| *id).collect();
         let done = self.runtime.start_all(&ids).await;
@@ -153,43 +146,33 @@ impl Host {
         teller.host("ready", &detail);
     }
 
-    fn follow(&self, id: AgentId, name: AgentName) {
-        let (Some(teller), Ok((lines, mut next))) = (self.teller.clone(), self.runtime.follow_logs(id)) else { return };
-        self.followers.lock().spawn(async move {
-            lines.iter().for_each(|line| teller.log(line));
-            loop {
-                match next.recv().await {
-                    Ok(line) => teller.log(&line),
-                    Err(RecvError::Lagged(lost)) => teller.lost_log_lines(name.as_str(), lost),
-                    Err(RecvError::Closed) => return,
-                }
-            }
-        });
-    }
-
     /// Lets all agents drain, at most so long or until `again`, says what came of it, and returns the exit code.
     pub async fn drain(self, time: Duration, again: impl Future<Output = ()>) -> anyhow::Result<u8> {
-        let Self { runtime, storage, audit, teller, followers, .. } = self;
+        let Self { runtime, storage, audit, teller, .. } = self;
         let mut failed = false;
         if let Some(teller) = &teller {
             teller.host("draining", &format!("for at most {}", humantime::format_duration(time)));
         }
         for info in runtime.list() {
-            failed |= info.state == State::Failed;
+            // One that was stopped before may have been cut off.
+            failed |= info.state == State::Failed || info.usage.cut_off > 0;
         }
         let cut_off = tokio::select! {
             done = runtime.shutdown(time) => match done {
                 Ok(drained) => {
-                    failed |= drained.iter().any(|(_, drained)| drained.failed.is_some());
+                    failed |= drained.iter().any(|(_, drained)| drained.failed.is_some() || drained.cut_off > 0);
                     None
                 }
                 Err(late) => Some(late.to_string()),
             },
             () = again => {
+                let mut all = JoinSet::new();
                 for info in runtime.list() {
+                    let runtime = runtime.clone();
                     // Those that have ended meanwhile are gone.
-                    let _ = runtime.remove(info.id).await;
+                    all.spawn(async move { runtime.remove(info.id).await.ok() });
                 }
+                while all.join_next().await.is_some() {}
                 Some("a second signal: all agents were ended at once".to_owned())
             }
         };
@@ -198,20 +181,19 @@ impl Host {
             say(&format!("cofferdam: {why}"));
         }
         drop(runtime);
-        // The last words of agents that are gone.
-        let mut followers = followers.into_inner();
-        let last_words = async { while followers.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
         // What agents have stored and what has happened is on the disk before this ends.
-        let flushed = storage.as_ref().map_or(Ok(()), KvStore::flush).context("agents' storage");
-        let kept = audit.flush().context("the audit log");
-        for problem in [flushed.err(), kept.err()].into_iter().flatten() {
+        // A disk may take its time, and signals are heard meanwhile.
+        let problems = tokio::task::spawn_blocking(move || {
+            let flushed = storage.as_ref().map_or(Ok(()), KvStore::flush).context("agents' storage");
+            let kept = audit.flush().context("the audit log");
+            [flushed.err(), kept.err()]
+        });
+        for problem in problems.await?.into_iter().flatten() {
             failed = true;
             say(&format!("cofferdam: {problem:#}"));
         }
         if let Some(teller) = teller {
             teller.host("ended", if failed { "not everything went well" } else { "" });
-            drop(audit);
             teller.finish();
         }
         Ok(if failed { exit::FAILED } else { 0 })
@@ -248,5 +230,12 @@ async fn make(tool: DeclaredTool, tools: ToolRegistry, resources: Arc<Resources>
 /// A module's bytes, read where waiting for a disk is no harm.
 async fn read(path: &Path, cap: u64) -> anyhow::Result<Vec<u8>> {
     let path = path.to_owned();
-    tokio::task::spawn_blocking(move || read_module(&path, cap)).await?
+    tokio::task::spawn_blocking(move || {
+        // A pipe would keep it waiting for somebody who writes. What is not there is said by who reads it.
+        let about = std::fs::metadata(&path).ok().filter(|about| !about.is_dir());
+        let file = about.is_none_or(|about| about.is_file());
+        anyhow::ensure!(file, "{} is no regular file", path.display());
+        read_module(&path, cap)
+    })
+    .await?
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use cofferdam::agent::file::{AgentsFile, schema};
+use cofferdam::sandbox::Printable;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::events::Teller;
@@ -15,16 +16,20 @@ use self::host::Host;
 use super::agent::time;
 use super::cache::CacheArgs;
 use super::config::UserConfig;
-use super::control::server::serve;
+use super::control::protocol::in_keys;
+use super::control::server::{Asked, serve};
 use super::control::socket::{Socket, SocketArgs};
 use super::report::exit;
 use super::say::{print, say};
+
+/// How long answers that are under way may take when the command ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Run the agents that a file declares, until a signal.
 ///
 /// All agents are deployed and then started together; what happens to them is printed, one line an event, and
 /// `cofferdam agent` asks about them from another terminal. With SIGTERM or SIGINT they finish what is queued,
-/// within --drain, and end; a second signal ends them at once.
+/// within --drain, and end; a second signal ends them at once, and a third the command, whatever is left to do.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Up {
@@ -85,6 +90,7 @@ impl Up {
             return Ok(0);
         };
         let plan = AgentsFile::load(path)?.plan()?;
+        plan.look_at_places()?;
         let config = UserConfig::find(self.config.as_deref())?;
         let resources = self.cache.resources_with(&config, plan.memory, plan.run_permits);
         let driver = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -95,7 +101,10 @@ impl Up {
                 anyhow::Ok(host.deploy().await)
             })?;
             return match host {
-                Ok(_) => print(&format!("{}: good ({counts})\n", path.display())).map(|()| 0).map_err(Into::into),
+                Ok(_) => {
+                    let path = Printable::whole(&path.display().to_string());
+                    Ok(print(&format!("{path}: good ({counts})\n")).map(|()| 0)?)
+                }
                 Err(problems) => Ok(refused(&problems)),
             };
         }
@@ -121,9 +130,10 @@ impl Up {
             () = signals.next() => return Ok(exit::FAILED),
         };
         let runtime = host.runtime().clone();
+        let asked = Asked::default();
         let server = async {
             match socket {
-                Some(socket) => serve(socket, &runtime).await,
+                Some(socket) => serve(socket, &runtime, &asked).await,
                 None => std::future::pending().await,
             }
         };
@@ -132,17 +142,34 @@ impl Up {
                 () = host.start(&agents, socket.map(|socket| socket.path.as_path())) => signals.next().await,
                 () = signals.next() => {}
             }
-            host.drain(self.drain, signals.next()).await
+            let ended = host.drain(self.drain, signals.next()).await;
+            asked.answered(LAST_ANSWERS).await;
+            ended
+        };
+        let mut heard = Signals::new()?;
+        let third = async {
+            for _ in 0..3 {
+                heard.next().await;
+            }
         };
         tokio::select! {
             ended = work => ended,
             () = server => anyhow::bail!("the socket is gone"),
+            () = third => {
+                say("cofferdam: a third signal: what was stored or audited last may not be on the disk");
+                if let Some(socket) = socket {
+                    let _ = std::fs::remove_file(&socket.path);
+                }
+                // Whatever it is that does not end, there is no waiting for it.
+                std::process::exit(exit::FAILED.into())
+            }
         }
     }
 }
 
 /// Says why nothing was run.
 fn refused(problems: &[String]) -> u8 {
+    let problems: Vec<_> = problems.iter().map(|problem| in_keys(problem)).collect();
     problems.iter().for_each(|problem| say(&format!("cofferdam: {problem}")));
     if problems.iter().any(|problem| problem.contains("`--")) {
         // The words are those of `cofferdam run`.

@@ -304,10 +304,36 @@ fn typed<T: DeserializeOwned>(file: &str, mut tree: Value) -> Result<T, Vec<Prob
             Err(error) => error,
         };
         let path: Vec<Segment> = error.path().iter().cloned().collect();
-        problems.push(Problem::new(file, key_path(&path, &removed), &reword(&error.inner().to_string())));
+        let message = alone(&tree, &path, &error.inner().to_string());
+        let message = message.unwrap_or_else(|| reword(&error.inner().to_string()));
+        problems.push(Problem::new(file, key_path(&path, &removed), &message));
         if problems.len() == MAX_PROBLEMS || !remove(&mut tree, &path, &mut removed) {
             return Err(problems);
         }
+    }
+}
+
+/// What to say of a word that lacks its value, or that has one and takes none.
+fn alone(tree: &Value, path: &[Segment], message: &str) -> Option<String> {
+    let at = path.iter().try_fold(tree, |at, step| match step {
+        Segment::Seq { index } => at.get(*index),
+        Segment::Map { key } => at.get(key.as_str()),
+        Segment::Enum { .. } | Segment::Unknown => Some(at),
+    });
+    match (message, at?) {
+        (message, Value::String(word)) if message.contains("unit variant, expected newtype variant") => {
+            let value = match word.as_str() {
+                "block" => "\"1s\"",
+                "restart" => "3",
+                _ => "…",
+            };
+            Some(format!("found `{word}` without its value; write `{{ {word} = {value} }}`"))
+        }
+        (message, Value::Object(map)) if message.contains("newtype variant, expected unit variant") => {
+            let word = map.keys().next()?;
+            Some(format!("found a value for `{word}`, which has none; write `\"{word}\"`"))
+        }
+        _ => None,
     }
 }
 

@@ -1,6 +1,10 @@
 //! `cofferdam up` and `cofferdam agent` as a person, a script and a service manager meet them.
 #![cfg(feature = "any-engine")]
 
+mod failures;
+mod told;
+mod wire;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
@@ -182,6 +186,8 @@ fn a_day_of_two_agents_that_talk_and_one_that_counts() {
     up.refuses(120, &["call", "ping", "start", "1"], "the agent is stopped and takes no calls");
     up.refuses(120, &["stop", "ping"], "cannot be stopped");
     assert_eq!(up.says(&["start", "ping"]), "ping runs\n");
+    up.says(&["stop", "ping"]);
+    assert_eq!(up.says(&["--json", "start", "ping"]), "{}\n");
     assert_eq!(up.says(&["remove", "ping"]), "ping is removed\n");
     up.refuses(2, &["info", "ping"], "no agent `ping` is deployed");
     up.refuses(2, &["send", "No Name", "x"], "is no name");
@@ -191,6 +197,8 @@ fn a_day_of_two_agents_that_talk_and_one_that_counts() {
 
     let (code, events, error, dir) = up.terminate();
     assert_eq!((code, error.as_str()), (0, ""));
+    let at = |kind: &str| events.find(&format!("\"agent\":\"counter\",\"kind\":\"{kind}\""));
+    assert!(at("stopped").is_some() && at("stopped") < at("removed"), "{events}");
     assert!(events.contains("\"detail\":\"0 messages dropped\"") && events.contains("\"kind\":\"ended\""), "{events}");
     // Who follows a log is not told more, and is not left waiting.
     assert!(follow.wait().expect("it ends").success());
@@ -281,13 +289,15 @@ fn an_agent_that_fails_is_seen_and_in_the_exit_code() {
     let mut up = Up::begin_in(dir, &[]);
     let ready = up.event("ready");
     assert!(ready["detail"].as_str().is_some_and(|detail| detail.starts_with("2 agents, 0 tools, 1 did not start")));
-    up.says(&["send", "later", "\u{1b}[2J"]);
+    up.says(&["send", "later", "\u{1b}[2J\u{9b}2J\u{202e}"]);
     up.event("ended");
     let failure = up.json(&["info", "later"]);
     assert_eq!((&failure["state"], &failure["failure"]["times"]), (&json!("failed"), &json!(1)));
     let letters = up.says(&["dead-letters"]);
     assert!(letters.contains("(host)") && letters.contains("failed") && !letters.contains('\u{1b}'), "{letters}");
-    assert_eq!(up.json(&["dead-letters"])["letters"][0]["body"], "\u{1b}[2J");
+    assert_eq!(up.json(&["dead-letters"])["letters"][0]["body"], "\u{1b}[2J\u{9b}2J\u{202e}");
+    let letters = up.says(&["--json", "dead-letters"]);
+    assert!(letters.contains("\\u009b2J\\u202e") && !letters.contains(['\u{9b}', '\u{202e}']), "{letters}");
     up.refuses(1, &["start", "first"], "`init` did not return");
     assert_eq!(up.terminate().0, 1);
 }
