@@ -197,7 +197,9 @@ fn a_day_of_two_agents_that_talk_and_one_that_counts() {
 
     let (code, events, error, dir) = up.terminate();
     assert_eq!((code, error.as_str()), (0, ""));
-    let at = |kind: &str| events.find(&format!("\"agent\":\"counter\",\"kind\":\"{kind}\""));
+    let of = |kind: &str| format!("\"kind\":\"{kind}\"");
+    let at =
+        |kind: &str| events.lines().position(|line| line.contains("\"agent\":\"counter\"") && line.contains(&of(kind)));
     assert!(at("stopped").is_some() && at("stopped") < at("removed"), "{events}");
     assert!(events.contains("\"detail\":\"0 messages dropped\"") && events.contains("\"kind\":\"ended\""), "{events}");
     // Who follows a log is not told more, and is not left waiting.
