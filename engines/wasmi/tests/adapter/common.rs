@@ -4,9 +4,9 @@ use std::sync::{Arc, LazyLock};
 
 use cofferdam_engine::{
     CallBudget, CompiledModule, Engine, Extern, FeatureSet, FuelMode, FuncHandle, FuncType, HostFunc, Imports,
-    InstanceId, InstantiateError, PreparedModule, Stop, Store, StoreLimits, ValType, Value,
+    InstanceId, InstantiateError, PreparedModule, Proposal, Stop, Store, StoreLimits, ValType, Value,
 };
-use cofferdam_prepare::{Gate, PrepareOptions, prepare, recognise, validate};
+use cofferdam_prepare::{Gate, PrepareOptions, prepare_for, recognise, validate};
 use cofferdam_wasmi::WasmiEngine;
 
 pub const MODES: [FuelMode; 2] = [FuelMode::Portable, FuelMode::Native];
@@ -30,7 +30,12 @@ pub fn prepared_with(wat: &str, options: PrepareOptions, features: FeatureSet) -
     let gate = Gate { features, level: "test".into(), ..Gate::default() };
     let bytes = recognise(wat.as_bytes(), &gate.limits).expect("the test's text is WebAssembly");
     let valid = validate(bytes, &gate).expect("the test's module is valid");
-    prepare(valid, &options).expect("the test's module can be prepared")
+    prepare_for(valid, &options, engine().assist()).expect("the test's module can be prepared")
+}
+
+/// Whether the engine runs `proposal`.
+pub fn runs(proposal: Proposal) -> bool {
+    engine().descriptor().capabilities.features.has(proposal)
 }
 
 pub fn compiled(wat: &str, mode: FuelMode) -> Arc<dyn CompiledModule> {

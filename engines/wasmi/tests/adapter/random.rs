@@ -8,7 +8,7 @@ use cofferdam_engine::{
     CallBudget, Engine, Extern, ExternType, FuelMode, FuncHandle, Imports, InstanceId, InstantiateError, Limit,
     PreparedModule, Stop, Store, StoreLimits, TrapKind, Value,
 };
-use cofferdam_prepare::{Gate, PrepareOptions, prepare, recognise, validate};
+use cofferdam_prepare::{Gate, PrepareOptions, prepare_for, recognise, validate};
 use cofferdam_wasmer::WasmerEngine;
 
 use crate::common::{engine, store_with};
@@ -73,7 +73,7 @@ fn prepared(bytes: &[u8], mode: FuelMode) -> Option<PreparedModule> {
     let features = WasmerEngine::cranelift().descriptor().capabilities.features.and(ours);
     let gate = Gate { features, level: "test".into(), ..Gate::default() };
     let valid = validate(recognise(bytes, &gate.limits).ok()?, &gate).ok()?;
-    prepare(valid, &PrepareOptions { mode, canonical_nans: true }).ok()
+    prepare_for(valid, &PrepareOptions { mode, canonical_nans: true }, crate::common::engine().assist()).ok()
 }
 
 /// A handle says of which store it is, so only whether there is one can be compared.
