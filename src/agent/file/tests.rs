@@ -155,6 +155,7 @@ fn a_tool_is_given_nothing_that_leads_to_what_the_host_keeps() {
 fn places_that_will_be_needed_are_looked_at() {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(dir.path().join("there")).expect("there is room");
+    std::fs::create_dir(dir.path().join("other")).expect("there is room");
     std::fs::write(dir.path().join("file"), "").expect("there is room");
     let look = |keys: &str, host: &str| {
         let text = format!(
@@ -169,7 +170,7 @@ fn places_that_will_be_needed_are_looked_at() {
     for (keys, host, said) in [
         ("state = 'file'", "there", "`state`: "),
         ("audit = 'nowhere/audit.jsonl'", "there", "`audit`: "),
-        ("audit = 'there'", "there/..", "`audit`: "),
+        ("audit = 'other'", "there", "`audit`: "),
         ("", "nowhere", "`tools.t.policy.wasi.dirs`: "),
         ("", "file", "`tools.t.policy.wasi.dirs`: "),
     ] {

@@ -329,7 +329,7 @@ fn alone(tree: &Value, path: &[Segment], message: &str) -> Option<String> {
             };
             Some(format!("found `{word}` without its value; write `{{ {word} = {value} }}`"))
         }
-        (message, Value::Object(map)) if message.contains("newtype variant, expected unit variant") => {
+        (message, Value::Object(map)) if message.ends_with(", expected unit") => {
             let word = map.keys().next()?;
             Some(format!("found a value for `{word}`, which has none; write `\"{word}\"`"))
         }
