@@ -143,6 +143,17 @@ impl SandboxBuilder {
         }
         let descriptor = self.engine.descriptor();
         self.policy.check(descriptor.id, &descriptor.capabilities)?;
+        #[cfg(feature = "wasix")]
+        if self.policy.wasix.is_some() {
+            let requirement = "WASIX (the crate wasmer-wasix is not as expected)";
+            let imports = host::wasix::imports().map_err(|_| CannotEnforce { engine: descriptor.id, requirement })?;
+            for (module, name, import) in imports.iter() {
+                self.host.define(module, name, import.clone());
+                if module != wasi::MODULE {
+                    self.policy.grants = self.policy.grants.import(module, name);
+                }
+            }
+        }
         let resources = self.resources.unwrap_or_else(|| Resources::new(&ResourceConfig::default()));
         Ok(Sandbox(Arc::new(Inner { engine: self.engine, policy: self.policy, host: self.host, resources })))
     }
@@ -180,6 +191,9 @@ pub enum GuestError {
         /// Where the cache is.
         cache: PathBuf,
     },
+    /// It cannot be made a WASIX program.
+    #[error("{0}")]
+    Wasix(String),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineFault),
@@ -303,6 +317,10 @@ impl Sandbox {
             if let Some(directory) = wasi.host_directories().iter().find(|directory| within_reach(directory, cache)) {
                 return Err(GuestError::CacheWithinReach { directory: directory.clone(), cache: cache.to_owned() });
             }
+        }
+        #[cfg(feature = "wasix")]
+        if self.0.policy.wasix.is_some() {
+            state.with_wasix().map_err(|error| GuestError::Wasix(error.to_string()))?;
         }
         // Whatever else the host would hold for it; unlimited caps of many guests must still add up.
         let beside = state.host_bytes().min(1 << 48);

@@ -54,9 +54,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 128 descriptors, 1,024 elements, paths of 4,096 bytes, 65,536 different paths.
+    /// 128 descriptors, 1,024 elements, paths of 4,096 bytes, 16,384 different paths.
     fn default() -> Self {
-        Self { open_files: 128, iovs: 1024, path_bytes: 4096, paths: 1 << 16 }
+        Self { open_files: 128, iovs: 1024, path_bytes: 4096, paths: 1 << 14 }
     }
 }
 
@@ -64,7 +64,9 @@ impl Default for Limits {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WasixError {
     /// A directory under this name cannot be given.
-    #[error("a directory cannot be given to a WASIX program as {0:?}: it must be `.`, or an absolute path without `..`")]
+    #[error(
+        "a directory cannot be given to a WASIX program as {0:?}: it must be `.`, or an absolute path without `..`"
+    )]
     Directory(String),
     /// wasmer-wasix refuses; with its words.
     #[error("WASIX cannot be set up: {0}")]
@@ -80,7 +82,6 @@ const HERE: &str = "/cwd";
 
 /// An error number of WASIX.
 pub(crate) mod errno {
-    pub const AGAIN: i32 = 6;
     pub const INVALID: i32 = 28;
     pub const TOO_MANY_OPEN: i32 = 33;
     pub const NAME_TOO_LONG: i32 = 37;

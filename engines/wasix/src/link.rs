@@ -169,10 +169,6 @@ impl Call<'_> {
                 let opened = self.offer.opens.and_then(|at| caller.array(word(self.params, at)).ok());
                 wasix.note(self.offer, self.params, opened.map(u32::from_le_bytes));
             }
-            // What was cut short by our own allowance can be asked for again.
-            if results.first().and_then(Value::i32) == Some(errno::AGAIN) {
-                caller.check()?;
-            }
             return Ok(results);
         }
     }

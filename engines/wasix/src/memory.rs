@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use wasmer_compiler::Tunables;
 use wasmer_types::{MemoryError, MemoryType, Pages, TableType};
-use wasmer_vm::{
-    LinearMemory, MemoryStyle, TableStyle, VMMemory, VMMemoryDefinition, VMTable, VMTableDefinition,
-};
+use wasmer_vm::{LinearMemory, MemoryStyle, TableStyle, VMMemory, VMMemoryDefinition, VMTable, VMTableDefinition};
 
 /// Where the bytes are now. Shared by the memory in the store and whoever lends.
 #[derive(Debug)]

@@ -41,7 +41,9 @@ impl Permission {
     pub const fn why_not(self) -> &'static str {
         match self {
             Self::Threads => "a second thread would run outside of the guest's fuel, deadline and memory cap",
-            Self::Processes => "another process would run outside of the guest's fuel, deadline and caps, and its module would not be checked",
+            Self::Processes => {
+                "another process would run outside of the guest's fuel, deadline and caps, and its module would not be checked"
+            }
             Self::Sockets => "a socket's waits do not all end at the deadline, and its buffers have no cap",
             Self::DynamicLoading => "a module that is loaded while the program runs would not be checked or metered",
         }
@@ -78,8 +80,19 @@ pub fn standing(module: &str, name: &str) -> Option<Standing> {
         _ if name.starts_with("port_") => Needs(Sockets),
         "resolve" => Needs(Sockets),
         "thread_spawn" | "thread_spawn_v2" | "thread_join" | "thread_signal" | "thread_exit" => Needs(Threads),
-        "proc_fork" | "proc_fork_env" | "proc_exec" | "proc_exec2" | "proc_exec3" | "proc_exec4" | "proc_spawn"
-        | "proc_spawn2" | "proc_spawn3" | "proc_join" | "proc_signal" | "proc_raise_interval" | "proc_snapshot"
+        "proc_fork"
+        | "proc_fork_env"
+        | "proc_exec"
+        | "proc_exec2"
+        | "proc_exec3"
+        | "proc_exec4"
+        | "proc_spawn"
+        | "proc_spawn2"
+        | "proc_spawn3"
+        | "proc_join"
+        | "proc_signal"
+        | "proc_raise_interval"
+        | "proc_snapshot"
         | "fd_pipe" => Needs(Processes),
         "dlopen" | "dlsym" | "dl_invalid_handle" | "call_dynamic" | "reflect_signature" | "closure_prepare"
         | "closure_allocate" | "closure_free" => Needs(DynamicLoading),
