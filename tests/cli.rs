@@ -562,3 +562,14 @@ fn the_contract_holds_on_the_engines_of_this_build() {
         assert_eq!(output.status.code(), Some(2), "{none}: {}", err(&output));
     }
 }
+
+#[cfg(not(feature = "wasix"))]
+#[test]
+fn a_build_without_wasix_says_what_brings_it() {
+    let module = wat(r#"(module (import "wasix_32v1" "fd_write" (func (param i32 i32 i32 i32) (result i32))))"#);
+    let refused = run(&["--json"], module.path(), &[]);
+    let message = json(&refused)["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("`wasix_32v1.fd_write`") && message.contains("--features wasix"), "{message}");
+    let asked = run(&["--wasi", "wasix"], module.path(), &[]);
+    assert!(asked.status.code() == Some(2) && err(&asked).contains("--features wasix"), "{}", err(&asked));
+}

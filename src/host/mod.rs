@@ -95,6 +95,12 @@ impl GuestState {
         }
     }
 
+    /// Ends what it has of WASIX.
+    pub(crate) fn without_wasix(&mut self) {
+        #[cfg(feature = "wasix")]
+        drop(self.wasix.take());
+    }
+
     /// Makes it a WASIX program, with what it was given of WASI.
     #[cfg(feature = "wasix")]
     pub(crate) fn with_wasix(&mut self) -> Result<(), cofferdam_wasix::WasixError> {

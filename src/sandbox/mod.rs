@@ -65,6 +65,7 @@ pub struct SandboxBuilder {
     host: Imports,
     /// Imports to be granted beside the policy's own grants.
     granted: Vec<(String, String)>,
+    wasix: bool,
     limits: Option<Limits>,
     resources: Option<Arc<Resources>>,
 }
@@ -116,6 +117,14 @@ impl SandboxBuilder {
         self
     }
 
+    /// Runs guests as WASIX programs, without any of WASIX's permissions, and grants them WASI preview 1 as well,
+    /// which such programs use beside it. Needs the cargo feature `wasix` and the engine `wasmer-cranelift`.
+    #[must_use]
+    pub fn wasix(mut self) -> Self {
+        self.wasix = true;
+        self.wasi()
+    }
+
     /// How much each guest may use, whatever the policy says.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -140,6 +149,9 @@ impl SandboxBuilder {
         }
         if let Some(limits) = self.limits {
             self.policy.limits = limits;
+        }
+        if self.wasix {
+            self.policy.wasix.get_or_insert_default();
         }
         let descriptor = self.engine.descriptor();
         self.policy.check(descriptor.id, &descriptor.capabilities)?;
@@ -211,6 +223,7 @@ impl Sandbox {
             policy: SecurityPolicy::default(),
             host: host::imports(),
             granted: Vec::new(),
+            wasix: false,
             limits: None,
             resources: None,
         }

@@ -10,6 +10,21 @@ use crate::policy::wasix::{BUILT, MODULES, WasixPermission};
 #[cfg(feature = "wasix")]
 pub(crate) use bridge::{HOST_BYTES, imports, state};
 
+/// Every import that a WASIX program is offered: module, name and type, in order. None if the crate `wasmer-wasix`
+/// is not as expected.
+#[cfg(feature = "wasix")]
+#[must_use]
+pub fn known_imports() -> Vec<(String, String, cofferdam_engine::FuncType)> {
+    let Ok(imports) = imports() else { return Vec::new() };
+    let functions = imports.iter().filter_map(|(module, name, import)| match import {
+        cofferdam_engine::Import::Host(func) => Some((module.to_owned(), name.to_owned(), func.ty().clone())),
+        cofferdam_engine::Import::Extern(_) => None,
+    });
+    let mut all: Vec<_> = functions.collect();
+    all.sort_unstable_by(|(am, an, _), (bm, bn, _)| (am, an).cmp(&(bm, bn)));
+    all
+}
+
 /// The permission that the function `name` of `module` needs, if it is one of those that need one.
 #[cfg(feature = "wasix")]
 pub(crate) fn needs(module: &str, name: &str) -> Option<WasixPermission> {
