@@ -249,11 +249,8 @@ fn an_endless_loop_ends_at_its_fuel_or_its_deadline() {
         let spent = sandbox(Limits { fuel: Fuel::new(3_000_000), ..Limits::tool() });
         let module = load(&spent, &program(body));
         assert_eq!(stopped(spent.command(&module).run()).0, Limit::Fuel, "{body}");
-        let late = sandbox(Limits {
-            fuel: Fuel::UNLIMITED,
-            timeout: Some(Duration::from_millis(100)),
-            ..Limits::tool()
-        });
+        let late =
+            sandbox(Limits { fuel: Fuel::UNLIMITED, timeout: Some(Duration::from_millis(100)), ..Limits::tool() });
         let module = load(&late, &program(body));
         assert_eq!(stopped(late.command(&module).run()).0, Limit::Deadline, "{body}");
     }
@@ -377,6 +374,9 @@ fn the_command_knows_a_wasix_program_by_its_imports() {
     if engines::names().contains(&"wasmi") {
         let wasmi = cofferdam(&["--engine", "wasmi"], &hello);
         let words = said(&wasmi);
-        assert!(wasmi.status.code() == Some(2) && words.contains("wasmi") && words.contains("wasmer-cranelift"), "{words}");
+        assert!(
+            wasmi.status.code() == Some(2) && words.contains("wasmi") && words.contains("wasmer-cranelift"),
+            "{words}"
+        );
     }
 }

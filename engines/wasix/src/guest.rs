@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use cofferdam_engine::{CancelHandle, Value};
 use parking_lot::Mutex;
+use tracing::dispatcher::{Dispatch, with_default};
 use wasmer::sys::{EngineBuilder, NativeEngineExt};
 use wasmer::{Engine, Extern, Function, Imports, Instance, Memory, MemoryType, Module, Store};
 use wasmer_wasix::capabilities::Capabilities;
@@ -82,6 +83,7 @@ const HERE: &str = "/cwd";
 
 /// An error number of WASIX.
 pub(crate) mod errno {
+    pub const BAD_FD: i32 = 8;
     pub const INVALID: i32 = 28;
     pub const TOO_MANY_OPEN: i32 = 33;
     pub const NAME_TOO_LONG: i32 = 37;
@@ -270,7 +272,8 @@ impl Wasix {
                 _ => return Ended::Failed("WASIX has integers only".to_owned()),
             });
         }
-        match function.call(&mut self.store, &values) {
+        // What wasmer-wasix would log is the guest's doing, as often and as long as it likes.
+        match with_default(&Dispatch::none(), || function.call(&mut self.store, &values)) {
             Ok(results) => {
                 let neutral = results.iter().map(|value| match value {
                     wasmer::Value::I32(v) => Some(Value::I32(*v)),

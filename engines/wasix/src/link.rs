@@ -196,7 +196,11 @@ impl Call<'_> {
 
     /// Looks at what wasmer-wasix would take on trust. The number is an error for the guest.
     fn checked(&self, caller: &mut Caller<'_>, wasix: &mut Wasix) -> Result<Option<i32>, HostError> {
-        let Offer { iovs, paths, bytes, opens, .. } = self.offer;
+        let Offer { iovs, paths, bytes, opens, chosen, .. } = self.offer;
+        // wasmer-wasix makes room for every number below.
+        if chosen.is_some_and(|at| word(self.params, at) >= wasix.limits.open_files) {
+            return Ok(Some(errno::BAD_FD));
+        }
         if let Some(at) = iovs {
             let count = word(self.params, *at);
             if count > wasix.limits.iovs {
@@ -217,6 +221,10 @@ impl Call<'_> {
         }
         if let Some(at) = bytes {
             caller.charge_bytes(u64::from(word(self.params, *at)))?;
+        }
+        let cookie = self.params.get(3).and_then(Value::i64);
+        if self.offer.name == "fd_readdir" && cookie.is_some_and(|cookie| !(0..1 << 32).contains(&cookie)) {
+            return Ok(Some(errno::INVALID));
         }
         if self.offer.name == "poll_oneoff" {
             caller.charge(u64::from(word(self.params, 2).min(1 << 16)) * ELEMENT_PRICE)?;

@@ -103,6 +103,7 @@ pub fn standing(module: &str, name: &str) -> Option<Standing> {
         "epoll_create" | "epoll_ctl" | "epoll_wait" | "fd_event" => {
             Never("what it keeps in the host's memory has no cap; `poll_oneoff` is offered")
         }
+        "clock_time_set" => Never("the clock is not the guest's to set"),
         "tty_set" => Never("it would change the host's terminal"),
         _ => return None,
     };
@@ -126,6 +127,8 @@ pub(crate) struct Offer {
     pub bytes: Option<usize>,
     /// Which parameter is where the number of a new descriptor is written.
     pub opens: Option<usize>,
+    /// Which parameter is a number for a descriptor that the guest chooses.
+    pub chosen: Option<usize>,
 }
 
 /// How a call is run.
@@ -148,7 +151,7 @@ pub(crate) enum Kind {
 }
 
 const fn plain(name: &'static str, preview1: bool, fuel: u64) -> Offer {
-    Offer { name, preview1, fuel, kind: Kind::Plain, iovs: None, paths: &[], bytes: None, opens: None }
+    Offer { name, preview1, fuel, kind: Kind::Plain, iovs: None, paths: &[], bytes: None, opens: None, chosen: None }
 }
 
 const fn path(name: &'static str, preview1: bool, fuel: u64, paths: &'static [usize]) -> Offer {
@@ -180,7 +183,6 @@ pub(crate) const OFFERS: &[Offer] = &[
     plain("environ_sizes_get", true, QUICK),
     plain("clock_res_get", true, QUICK),
     plain("clock_time_get", true, QUICK),
-    plain("clock_time_set", false, QUICK),
     plain("fd_advise", true, QUICK),
     plain("fd_allocate", true, LOOK),
     as_kind(Kind::Closes, plain("fd_close", true, CALL)),
@@ -192,7 +194,7 @@ pub(crate) const OFFERS: &[Offer] = &[
     plain("fd_filestat_set_size", true, LOOK),
     plain("fd_filestat_set_times", true, LOOK),
     Offer { opens: Some(1), ..plain("fd_dup", false, CALL) },
-    Offer { opens: Some(3), ..plain("fd_dup2", false, CALL) },
+    Offer { opens: Some(3), chosen: Some(1), ..plain("fd_dup2", false, CALL) },
     plain("fd_fdflags_get", false, QUICK),
     plain("fd_fdflags_set", false, QUICK),
     data("fd_pread"),
@@ -202,7 +204,7 @@ pub(crate) const OFFERS: &[Offer] = &[
     plain("fd_prestat_get", true, QUICK),
     plain("fd_prestat_dir_name", true, QUICK),
     Offer { bytes: Some(2), ..plain("fd_readdir", true, CALL) },
-    as_kind(Kind::Renumbers, plain("fd_renumber", true, CALL)),
+    Offer { chosen: Some(1), ..as_kind(Kind::Renumbers, plain("fd_renumber", true, CALL)) },
     plain("fd_seek", true, CALL),
     plain("fd_sync", true, DISK),
     plain("fd_tell", true, QUICK),
