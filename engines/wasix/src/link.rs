@@ -248,3 +248,67 @@ pub fn replace(imports: &mut Imports, name: &str, func: &Arc<HostFunc>) {
         imports.define(module, name, cofferdam_engine::Import::Host(func.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::{MODULE_64, Permission, Standing, standing};
+
+    #[test]
+    fn whatever_wasmer_wasix_has_was_looked_at() {
+        let all = Wasix::new(Config::default()).expect("nothing special is asked");
+        for module in [MODULE, PREVIEW1] {
+            let names = all.all_names(module);
+            assert!(names.len() > 40, "{module}: {names:?}");
+            for name in &names {
+                assert!(standing(module, name).is_some(), "`{module}.{name}` is new: offer it or say why not");
+            }
+            for name in offered(module) {
+                assert!(names.iter().any(|known| known == name), "`{module}.{name}` is gone");
+                assert_eq!(standing(module, name), Some(Standing::Offered));
+            }
+        }
+        assert!(matches!(standing(MODULE_64, "fd_write"), Some(Standing::Never(_))));
+        assert_eq!(standing("env", "fd_write"), None);
+        assert_eq!(standing(MODULE, "nothing"), None);
+    }
+
+    #[test]
+    fn every_permission_keeps_something_away() {
+        let all = Wasix::new(Config::default()).expect("nothing special is asked");
+        let names = all.all_names(MODULE);
+        for permission in Permission::ALL {
+            assert!(names.iter().any(|name| standing(MODULE, name) == Some(Standing::Needs(*permission))));
+        }
+        let offered = imports_offered();
+        for name in names.iter().filter(|name| standing(MODULE, name) != Some(Standing::Offered)) {
+            assert!(offered.get(MODULE, name).is_none(), "`{name}` is not to be linked");
+        }
+    }
+
+    struct Nobody;
+
+    impl Host for Nobody {
+        type State = Option<Box<Wasix>>;
+
+        fn slot(state: &mut Self::State) -> &mut Option<Box<Wasix>> {
+            state
+        }
+
+        fn write(_: &mut Caller<'_>, _: Stream, _: &[u8]) -> Result<Result<(), u16>, HostError> {
+            Err(HostError::failed("not in this test"))
+        }
+
+        fn read(_: &mut Caller<'_>, _: usize) -> Result<Result<Vec<u8>, u16>, HostError> {
+            Err(HostError::failed("not in this test"))
+        }
+
+        fn settle(_: &mut Caller<'_>) -> Result<(), HostError> {
+            Ok(())
+        }
+    }
+
+    fn imports_offered() -> Imports {
+        imports::<Nobody>().expect("all of it is there")
+    }
+}

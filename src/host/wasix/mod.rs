@@ -72,3 +72,19 @@ fn standing(module: &str, name: &str) -> Option<String> {
 fn standing(_: &str, _: &str) -> Option<String> {
     None
 }
+
+#[cfg(all(test, feature = "wasix"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_have_one_set_of_names() {
+        let theirs: Vec<_> = cofferdam_wasix::Permission::ALL.iter().map(|p| p.name()).collect();
+        let ours: Vec<_> = WasixPermission::ALL.iter().map(|p| p.name()).collect();
+        assert_eq!(ours, theirs);
+        for name in ours {
+            assert_eq!(name.parse::<WasixPermission>().map(WasixPermission::name), Ok(name));
+        }
+        assert_eq!(MODULES, [cofferdam_wasix::MODULE, cofferdam_wasix::MODULE_64]);
+    }
+}
