@@ -275,9 +275,9 @@ impl Wasix {
         // What wasmer-wasix would log is the guest's doing, as often and as long as it likes.
         match with_default(&Dispatch::none(), || function.call(&mut self.store, &values)) {
             Ok(results) => {
-                let neutral = results.iter().map(|value| match value {
-                    wasmer::Value::I32(v) => Some(Value::I32(*v)),
-                    wasmer::Value::I64(v) => Some(Value::I64(*v)),
+                let neutral = results.iter().map(|value| match *value {
+                    wasmer::Value::I32(v) => Some(Value::I32(v)),
+                    wasmer::Value::I64(v) => Some(Value::I64(v)),
                     _ => None,
                 });
                 neutral

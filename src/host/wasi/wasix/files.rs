@@ -276,7 +276,7 @@ impl OpenedFile {
 
 impl AsyncRead for OpenedFile {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = || {
+        let mut read = || {
             let most = self.files.allowance.take(buffer.remaining())?;
             let slice = buffer.initialize_unfilled_to(most);
             let n = self.file.read(&mut [IoSliceMut::new(slice)], None).map_err(as_io)?.min(most);
