@@ -196,7 +196,10 @@ fn what_needs_a_permission_is_refused_by_name_and_the_permission_at_the_start() 
         for part in [&format!("`{module}.{name}`"), &format!("--wasix {permission}")] {
             assert!(words.contains(part), "{words}");
         }
-        // A single grant is asking for the permission.
+        // A single grant is asking for the permission. Preview 1 is granted as a whole.
+        if *module != "wasix_32v1" {
+            continue;
+        }
         let policy = SecurityPolicy::standard().wasix([]).grants(Grants::wasi().import(module, name));
         let words = Sandbox::builder(wasmer()).policy(policy).build().map(drop).expect_err(name).to_string();
         assert!(words.contains(&format!("`{permission}`")), "{words}");

@@ -115,7 +115,9 @@ impl SecurityPolicy {
     fn wasix_granted(&self) -> BTreeSet<WasixPermission> {
         let all = self.grants.modules().any(|module| MODULES.contains(&module));
         let whole = WasixPermission::ALL.iter().copied().filter(|_| all);
-        let single = self.grants.imports().filter_map(|(module, name)| crate::host::wasix::needs(module, name));
+        // Preview 1 is granted as a whole, by all its names; what of it needs a permission is refused at the import.
+        let own = self.grants.imports().filter(|(module, _)| MODULES.contains(module));
+        let single = own.filter_map(|(module, name)| crate::host::wasix::needs(module, name));
         whole.chain(single).collect()
     }
 }

@@ -16,6 +16,8 @@ use crate::streams::Stream;
 const PATH_BYTE_PRICE: u64 = 30;
 /// Fuel for each element of a list.
 const ELEMENT_PRICE: u64 = 60;
+/// What the start of a list must be a multiple of.
+const IOVEC_ALIGNMENT: u32 = 4;
 /// Bytes that are read ahead from standard input at a time.
 const READ_AHEAD: usize = 64 << 10;
 
@@ -202,8 +204,9 @@ impl Call<'_> {
             return Ok(Some(errno::BAD_FD));
         }
         if let Some(at) = iovs {
-            let count = word(self.params, *at);
-            if count > wasix.limits.iovs {
+            let (ptr, count) = (word(self.params, at - 1), word(self.params, *at));
+            // wasmer-wasix makes a slice of the list where it lies.
+            if count > wasix.limits.iovs || !ptr.is_multiple_of(IOVEC_ALIGNMENT) {
                 return Ok(Some(errno::INVALID));
             }
             caller.charge(u64::from(count) * ELEMENT_PRICE)?;
