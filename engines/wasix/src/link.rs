@@ -9,15 +9,13 @@ use std::sync::Arc;
 use cofferdam_engine::{Caller, FuncType, HostError, HostFunc, HostPrice, Imports, ValType, Value, Wake};
 
 use crate::guest::{Config, Ended, Wasix, WasixError, errno};
-use crate::names::{Kind, MODULE, OFFERS, Offer, PREVIEW1};
+use crate::names::{Kind, MODULE, OFFERS, Offer, PREVIEW1, aligned};
 use crate::streams::Stream;
 
 /// Fuel for each byte of a path, as in preview 1.
 const PATH_BYTE_PRICE: u64 = 30;
 /// Fuel for each element of a list.
 const ELEMENT_PRICE: u64 = 60;
-/// What the start of a list must be a multiple of.
-const IOVEC_ALIGNMENT: u32 = 4;
 /// Bytes that are read ahead from standard input at a time.
 const READ_AHEAD: usize = 64 << 10;
 
@@ -199,14 +197,18 @@ impl Call<'_> {
     /// Looks at what wasmer-wasix would take on trust. The number is an error for the guest.
     fn checked(&self, caller: &mut Caller<'_>, wasix: &mut Wasix) -> Result<Option<i32>, HostError> {
         let Offer { iovs, paths, bytes, opens, chosen, .. } = self.offer;
+        // Wasmer makes references to what lies in memory, which is undefined behaviour where it is not aligned.
+        let lies = |(at, alignment): &(usize, u32)| word(self.params, *at).is_multiple_of(*alignment);
+        if !aligned(self.offer.name).iter().all(lies) {
+            return Ok(Some(errno::INVALID));
+        }
         // wasmer-wasix makes room for every number below.
         if chosen.is_some_and(|at| word(self.params, at) >= wasix.limits.open_files) {
             return Ok(Some(errno::BAD_FD));
         }
         if let Some(at) = iovs {
-            let (ptr, count) = (word(self.params, at - 1), word(self.params, *at));
-            // wasmer-wasix makes a slice of the list where it lies.
-            if count > wasix.limits.iovs || !ptr.is_multiple_of(IOVEC_ALIGNMENT) {
+            let count = word(self.params, *at);
+            if count > wasix.limits.iovs {
                 return Ok(Some(errno::INVALID));
             }
             caller.charge(u64::from(count) * ELEMENT_PRICE)?;

@@ -245,3 +245,36 @@ pub(crate) const OFFERS: &[Offer] = &[
 pub(crate) fn offer(name: &str) -> Option<&'static Offer> {
     OFFERS.iter().find(|offer| offer.name == name)
 }
+
+/// Parameters of the function `name` that point to something larger than a byte, and what they must be multiples
+/// of: the alignment of preview 1's own description.
+pub(crate) const fn aligned(name: &str) -> &'static [(usize, u32)] {
+    match name.as_bytes() {
+        b"args_get"
+        | b"environ_get"
+        | b"proc_id"
+        | b"proc_signals_sizes_get"
+        | b"tty_get"
+        | b"thread_id"
+        | b"thread_parallelism"
+        | b"futex_wake"
+        | b"futex_wake_all" => &[(0, 4)],
+        b"args_sizes_get" | b"environ_sizes_get" => &[(0, 4), (1, 4)],
+        b"clock_res_get" | b"fd_fdstat_get" | b"fd_filestat_get" | b"fd_tell" => &[(1, 8)],
+        b"clock_time_get" => &[(2, 8)],
+        b"fd_dup" | b"fd_prestat_get" | b"proc_parent" | b"getcwd" => &[(1, 4)],
+        b"fd_dup2" => &[(3, 4)],
+        b"fd_fdflags_get" => &[(1, 2)],
+        b"fd_read" | b"fd_write" => &[(1, 4), (3, 4)],
+        b"fd_pread" | b"fd_pwrite" => &[(1, 4), (4, 4)],
+        b"fd_readdir" => &[(4, 4)],
+        b"fd_seek" => &[(3, 8)],
+        b"path_filestat_get" => &[(4, 8)],
+        b"path_open" => &[(8, 4)],
+        b"path_open2" => &[(9, 4)],
+        b"path_readlink" => &[(5, 4)],
+        b"poll_oneoff" => &[(0, 8), (1, 8), (3, 4)],
+        b"futex_wait" => &[(0, 4), (2, 8)],
+        _ => &[],
+    }
+}
