@@ -574,3 +574,14 @@ fn a_file_that_becomes_too_large_is_an_error_of_that_write() {
     let output = output.expect("the shell starts");
     assert_eq!((output.status.code(), &*out(&output)), (Some(0), "5\n"), "{}", err(&output));
 }
+
+#[cfg(not(feature = "wasix"))]
+#[test]
+fn a_build_without_wasix_says_what_brings_it() {
+    let module = wat(r#"(module (import "wasix_32v1" "fd_write" (func (param i32 i32 i32 i32) (result i32))))"#);
+    let refused = run(&["--json"], module.path(), &[]);
+    let message = json(&refused)["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("`wasix_32v1.fd_write`") && message.contains("--features wasix"), "{message}");
+    let asked = run(&["--wasi", "wasix"], module.path(), &[]);
+    assert!(asked.status.code() == Some(2) && err(&asked).contains("--features wasix"), "{}", err(&asked));
+}

@@ -119,6 +119,8 @@ const OPTIONS: &[(&str, &str)] = &[
     ("limits.host_calls", "--host-calls"),
     ("limits.open_files", "--open-files"),
     ("grants.wasi", "--grant wasi, --no-wasi"),
+    ("grants.wasix", "--wasi"),
+    ("grants.wasix_permissions", "--wasix"),
     ("grants.modules", "--grant MODULE"),
     ("grants.capabilities", "--grant cofferdam_v1.NAME"),
     ("grants.imports", "--grant MODULE#NAME"),

@@ -14,10 +14,11 @@ use cofferdam::policy::file::{
 };
 use cofferdam::policy::units::{self as amounts, Timeout};
 use cofferdam::policy::{
-    Declaration, Fuel, Given, Grants, Level, Limits, MAX_DECLARATION_BYTES, MemoryBytes, SecurityPolicy, UnknownImports,
+    Declaration, Fuel, Given, Grants, Level, Limits, MAX_DECLARATION_BYTES, MemoryBytes, SecurityPolicy,
+    UnknownImports, WasixPermission, wasix,
 };
 use cofferdam::{Engine, FuelMode, Proposal};
-use cofferdam_prepare::ModuleLimits;
+use cofferdam_prepare::{ModuleLimits, imports_from, recognise};
 
 use super::config::UserConfig;
 use super::report::Context;
@@ -59,6 +60,16 @@ pub struct PolicyArgs {
     /// Do not let the module import WASI.
     #[arg(long, help_heading = "Permissions")]
     pub no_wasi: bool,
+
+    /// Run the module as a program of this kind: preview1 or wasix. A module that imports `wasix_32v1` is run as
+    /// wasix unless something else is said. Needs a build with `--features wasix` [default: preview1].
+    #[arg(long, value_name = "KIND", help_heading = "Permissions")]
+    pub wasi: Option<WasiKind>,
+
+    /// Give a WASIX program a permission: threads, processes, sockets or dynamic-loading. At present each of them is
+    /// refused at the start, because the guest's limits would not hold. May be repeated.
+    #[arg(long, value_name = "PERMISSION", help_heading = "Permissions")]
+    pub wasix: Vec<WasixPermission>,
 
     /// Give the guest a directory: to be changed, with `:ro` to be read, with `:overlay` to be read with
     /// changes in memory that vanish. May be repeated.
@@ -150,6 +161,15 @@ pub struct PolicyArgs {
     pub config: Option<PathBuf>,
 }
 
+/// What kind of WASI program a module is run as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum WasiKind {
+    /// WASI preview 1, by Cofferdam itself, on every engine.
+    Preview1,
+    /// WASIX, by the crate `wasmer-wasix`, on Wasmer.
+    Wasix,
+}
+
 /// Environment variables that stand for one key of a policy.
 pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("COFFERDAM_ENGINE", "engine"),
@@ -219,6 +239,19 @@ impl Resolved {
             }
             Err(none) if none.is_about_the_module() => Ok(Err(none)),
             Err(none) => Err(none.into()),
+        }
+    }
+
+    /// Makes the module in `file` a WASIX program if it imports WASIX, where nobody says what kind it is.
+    pub fn find_wasix(&mut self, file: &[u8]) {
+        let said = self.file.grants.as_ref().is_some_and(|grants| grants.wasix.is_some());
+        let granted = self.policy.grants.modules().any(|module| module == wasi::MODULE);
+        let [module, _] = wasix::MODULES;
+        let imports = || {
+            recognise(module_in(file), &self.policy.module_limits).is_ok_and(|file| imports_from(file.bytes(), module))
+        };
+        if wasix::BUILT && granted && !said && self.policy.wasix.is_none() && imports() {
+            self.policy.wasix = Some(std::collections::BTreeSet::new());
         }
     }
 
@@ -367,10 +400,27 @@ impl PolicyArgs {
     }
 
     fn grants(&self, below: &PolicyFile) -> anyhow::Result<Option<GrantsPart>> {
-        if self.grant.is_empty() && !self.no_wasi {
-            return Ok(None);
-        }
         let kept = below.grants.clone().unwrap_or_default();
+        let wasix = match self.wasi {
+            Some(kind) => Some(kind == WasiKind::Wasix),
+            None => (!self.wasix.is_empty()).then_some(true),
+        };
+        anyhow::ensure!(
+            wasix != Some(false) || self.wasix.is_empty(),
+            "`--wasi preview1` and `--wasix {}` contradict each other",
+            self.wasix.first().map_or("", |permission| permission.name())
+        );
+        let wasix_permissions = (!self.wasix.is_empty()).then(|| {
+            let mut all = kept.wasix_permissions.clone().unwrap_or_default();
+            all.extend(self.wasix.iter().copied());
+            all.sort_unstable();
+            all.dedup();
+            all
+        });
+        if self.grant.is_empty() && !self.no_wasi {
+            let asked = wasix.is_some() || wasix_permissions.is_some();
+            return Ok(asked.then(|| GrantsPart { wasix, wasix_permissions, ..GrantsPart::default() }));
+        }
         let mut modules = kept.modules.unwrap_or_default();
         let mut imports = kept.imports.unwrap_or_default();
         let mut with_wasi = self.no_wasi.then_some(false);
@@ -394,7 +444,14 @@ impl PolicyArgs {
             // An empty list takes the place of what was granted below.
             imports.entry(wasi::MODULE.to_owned()).and_modify(Vec::clear);
         }
-        Ok(Some(GrantsPart { wasi: with_wasi, modules: Some(modules), imports: Some(imports), capabilities }))
+        Ok(Some(GrantsPart {
+            wasi: with_wasi,
+            wasix,
+            wasix_permissions,
+            modules: Some(modules),
+            imports: Some(imports),
+            capabilities,
+        }))
     }
 
     fn wasi(&self, below: &PolicyFile) -> WasiPart {

@@ -151,10 +151,11 @@ impl Run {
     }
 
     fn attempt(&self, context: &mut Context, line_is_open: &mut bool) -> anyhow::Result<Ending> {
-        let resolved = self.policy.resolve()?;
+        let mut resolved = self.policy.resolve()?;
         context.fuel_mode = resolved.policy.fuel_mode;
         resolved.engine_is_known()?;
         let bytes = read_module(&self.module, resolved.policy.module_limits.module_bytes)?;
+        resolved.find_wasix(&bytes);
         let given = match given_to(&self.policy, &self.module, &bytes, &resolved) {
             Ok(given) => given,
             Err(ending) => return Ok(*ending),

@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod wasi;
+pub mod wasix;
 
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
@@ -55,6 +56,9 @@ pub fn imports() -> Imports {
 pub struct GuestState {
     /// Files, streams, clocks and randomness of WASI preview 1.
     pub wasi: Option<WasiState>,
+    /// What the crate `wasmer-wasix` keeps for a WASIX program; it stands on `wasi`.
+    #[cfg(feature = "wasix")]
+    pub(crate) wasix: Option<Box<cofferdam_wasix::Wasix>>,
     /// Messages, timers, storage and whatever else makes the guest an agent.
     pub agent: Option<Box<AgentState>>,
     /// The embedder's own, by type.
@@ -91,9 +95,26 @@ impl GuestState {
         }
     }
 
+    /// Ends what it has of WASIX.
+    pub(crate) fn without_wasix(&mut self) {
+        #[cfg(feature = "wasix")]
+        drop(self.wasix.take());
+    }
+
+    /// Makes it a WASIX program, with what it was given of WASI.
+    #[cfg(feature = "wasix")]
+    pub(crate) fn with_wasix(&mut self) -> Result<(), cofferdam_wasix::WasixError> {
+        if let Some(wasi) = &self.wasi {
+            self.wasix = Some(Box::new(wasix::state(wasi)?));
+        }
+        Ok(())
+    }
+
     /// Bytes of the host's memory that the guest may come to take beside its linear memory.
     pub(crate) fn host_bytes(&self) -> u64 {
         let wasi = self.wasi.as_ref().map_or(0, WasiState::host_bytes);
+        #[cfg(feature = "wasix")]
+        let wasi = wasi.saturating_add(if self.wasix.is_some() { wasix::HOST_BYTES } else { 0 });
         wasi.saturating_add(self.agent.as_ref().map_or(0, |agent| agent.host_bytes()))
     }
 

@@ -285,6 +285,11 @@ impl Answer<'_> {
                         None => granted.push((&import.module, vec![&import.name])),
                     },
                     ImportRefusal::Unknown { .. } => unknown.push(import),
+                    ImportRefusal::Wasix { .. } => self.hopeless(
+                        "import",
+                        Printable::whole(&refusal.to_string()).to_string(),
+                        "Build the guest without it, or run it as a WASIX program; docs/wasix.md lists what is offered",
+                    ),
                     ImportRefusal::Signature { .. } => self.hopeless(
                         "import",
                         Printable::whole(&refusal.to_string()).to_string(),

@@ -8,7 +8,9 @@ pub mod file;
 mod grants;
 mod limits;
 pub mod units;
+pub mod wasix;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ pub use declare::{
 pub use grants::{Grants, UnknownImports};
 pub(crate) use limits::More;
 pub use limits::{Fuel, Limits, MemoryBytes};
+pub use wasix::WasixPermission;
 
 /// A named set of proposals to start from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -124,6 +127,9 @@ pub struct SecurityPolicy {
     pub limits: Limits,
     /// What a guest may import.
     pub grants: Grants,
+    /// Guests are WASIX programs, with these permissions; `None`: they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wasix: Option<BTreeSet<WasixPermission>>,
     /// What happens to imports that nobody knows.
     pub unknown_imports: UnknownImports,
     /// Whether the guest's world is the same in every run.
@@ -156,6 +162,7 @@ impl SecurityPolicy {
             module_limits: ModuleLimits::default(),
             limits: Limits::default(),
             grants: Grants::none(),
+            wasix: None,
             unknown_imports: UnknownImports::default(),
             determinism: Determinism::default(),
             fuel_mode: FuelMode::default(),
@@ -259,8 +266,9 @@ impl SecurityPolicy {
             (!relaxed_simd, "determinism together with proposal `relaxed-simd`"),
             (!(determined && self.features.has(Proposal::Threads)), "determinism together with proposal `threads`"),
         ];
-        match requirements.into_iter().find(|(met, _)| !met) {
-            Some((_, requirement)) => Err(CannotEnforce { engine, requirement }),
+        let unmet = requirements.into_iter().find(|(met, _)| !met).map(|(_, requirement)| requirement);
+        match unmet.or_else(|| self.wasix_unenforced(engine)) {
+            Some(requirement) => Err(CannotEnforce { engine, requirement }),
             None => Ok(()),
         }
     }

@@ -233,6 +233,7 @@ impl Command {
         let report = guest.call_with(COMMAND, &[], &self.options);
         let mut state = guest.into_state().unwrap_or_default();
         let wasi = state.wasi.take();
+        state.without_wasix();
         let written = |of: fn(&WasiState) -> &[u8]| wasi.as_ref().map(|w| of(w).to_vec()).unwrap_or_default();
         let (stdout, stderr) = (written(WasiState::stdout_bytes), written(WasiState::stderr_bytes));
         match report.outcome {

@@ -13,6 +13,7 @@ use cofferdam_prepare::{ModuleBytes, PrepareOptions, Refusal, prepare_for, recog
 use super::asynchronous::NotRun;
 use crate::cache::{CacheKey, DiskCache, Found, Kept, ModuleCache, bundle, open_module, seal_module};
 use crate::engines::{Elsewhere, proposals, that_run};
+use crate::host::wasix;
 use crate::policy::{Determinism, SecurityPolicy, UnknownImports};
 
 /// Why a module may not run, or cannot.
@@ -88,6 +89,18 @@ pub enum ImportRefusal {
         name: Printable,
         /// What it would be.
         kind: &'static str,
+    },
+    /// It is WASIX, and not given or not offered.
+    #[error("{kind} `{module}.{name}` {why}")]
+    Wasix {
+        /// Module half of its name.
+        module: Printable,
+        /// Field half of its name.
+        name: Printable,
+        /// What it would be.
+        kind: &'static str,
+        /// Why, and what would change it.
+        why: String,
     },
     /// It is known under another signature.
     #[error("function `{module}.{name}` is {given}, but the module wants {wanted}")]
@@ -384,6 +397,11 @@ fn link(imports: &[ImportType], policy: &SecurityPolicy, host: &Imports) -> Resu
     for import in imports {
         let (module, name) = (&*import.module, &*import.name);
         let shown = || (Printable::new(module), Printable::new(name));
+        if let Some(why) = wasix::refusal(module, name, policy) {
+            let (module, name) = shown();
+            refused.push(ImportRefusal::Wasix { module, name, kind: import.ty.kind(), why });
+            continue;
+        }
         match (host.get(module, name), &import.ty) {
             (Some(_), _) if !policy.grants.allows(module, name) => {
                 let (module, name) = shown();

@@ -66,6 +66,7 @@ pub struct SandboxBuilder {
     host: Imports,
     /// Imports to be granted beside the policy's own grants.
     granted: Vec<(String, String)>,
+    wasix: bool,
     limits: Option<Limits>,
     resources: Option<Arc<Resources>>,
 }
@@ -117,6 +118,14 @@ impl SandboxBuilder {
         self
     }
 
+    /// Runs guests as WASIX programs, without any of WASIX's permissions, and grants them WASI preview 1 as well,
+    /// which such programs use beside it. Needs the cargo feature `wasix` and the engine `wasmer-cranelift`.
+    #[must_use]
+    pub fn wasix(mut self) -> Self {
+        self.wasix = true;
+        self.wasi()
+    }
+
     /// How much each guest may use, whatever the policy says.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -142,8 +151,22 @@ impl SandboxBuilder {
         if let Some(limits) = self.limits {
             self.policy.limits = limits;
         }
+        if self.wasix {
+            self.policy.wasix.get_or_insert_default();
+        }
         let descriptor = self.engine.descriptor();
         self.policy.check(descriptor.id, &descriptor.capabilities)?;
+        #[cfg(feature = "wasix")]
+        if self.policy.wasix.is_some() {
+            let requirement = "WASIX (the crate wasmer-wasix is not as expected)";
+            let imports = host::wasix::imports().map_err(|_| CannotEnforce { engine: descriptor.id, requirement })?;
+            for (module, name, import) in imports.iter() {
+                self.host.define(module, name, import.clone());
+                if module != wasi::MODULE {
+                    self.policy.grants = self.policy.grants.import(module, name);
+                }
+            }
+        }
         let resources = self.resources.unwrap_or_else(|| Resources::new(&ResourceConfig::default()));
         Ok(Sandbox(Arc::new(Inner { engine: self.engine, policy: self.policy, host: self.host, resources })))
     }
@@ -181,6 +204,9 @@ pub enum GuestError {
         /// Where the cache is.
         cache: PathBuf,
     },
+    /// It cannot be made a WASIX program.
+    #[error("{0}")]
+    Wasix(String),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineFault),
@@ -198,6 +224,7 @@ impl Sandbox {
             policy: SecurityPolicy::default(),
             host: host::imports(),
             granted: Vec::new(),
+            wasix: false,
             limits: None,
             resources: None,
         }
@@ -304,6 +331,10 @@ impl Sandbox {
             if let Some(directory) = wasi.host_directories().iter().find(|directory| within_reach(directory, cache)) {
                 return Err(GuestError::CacheWithinReach { directory: directory.clone(), cache: cache.to_owned() });
             }
+        }
+        #[cfg(feature = "wasix")]
+        if self.0.policy.wasix.is_some() {
+            state.with_wasix().map_err(|error| GuestError::Wasix(error.to_string()))?;
         }
         // Whatever else the host would hold for it; unlimited caps of many guests must still add up.
         let beside = state.host_bytes().min(1 << 48);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use cofferdam_prepare::FuncType;
 
 use crate::limits::StoreLimits;
-use crate::meter::{Meter, Wake};
+use crate::meter::{CancelHandle, Meter, Wake};
 use crate::outcome::{HostError, Limit, TrapKind};
 use crate::value::{Extern, Value};
 
@@ -334,6 +334,12 @@ impl<'a> Caller<'a> {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.context.meter.deadline()
+    }
+
+    /// What ends the call from outside, if anything can: for waits that this crate knows nothing of.
+    #[must_use]
+    pub fn cancel_handle(&self) -> Option<CancelHandle> {
+        self.context.meter.cancel_handle().cloned()
     }
 
     /// Whether the guest may go on.

@@ -279,6 +279,12 @@ impl Meter {
         self.deadline
     }
 
+    /// What ends the call from outside, if anything can.
+    #[must_use]
+    pub fn cancel_handle(&self) -> Option<&CancelHandle> {
+        self.cancel.as_ref()
+    }
+
     /// Lets other guests run, as at the end of a slice.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ pub use prepared::{FuelMode, FunctionPlan, Layout, ModuleHash, PreparedModule};
 pub use recognise::{ModuleBytes, recognise};
 pub use refusal::{ENGINES_OWN, FunctionRef, Refusal};
 pub use rewrite::{Assist, PrepareOptions, prepare, prepare_for};
-pub use survey::{Above, FirstUse, Section, Survey, custom_sections, survey};
+pub use survey::{Above, FirstUse, Section, Survey, custom_sections, imports_from, survey};
 pub use types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType, ValType};
 pub use validate::{Gate, ValidModule, validate};
 

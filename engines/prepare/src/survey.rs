@@ -259,3 +259,13 @@ pub fn custom_sections<'a>(bytes: &'a [u8], name: &str) -> Vec<&'a [u8]> {
     });
     found.take(LISTED).collect()
 }
+
+/// Whether the module in `bytes`, which may be malformed, imports anything from `module`.
+#[must_use]
+pub fn imports_from(bytes: &[u8], module: &str) -> bool {
+    let sections = Parser::new(0).parse_all(bytes).map_while(Result::ok).filter_map(|payload| match payload {
+        Payload::ImportSection(section) => Some(section),
+        _ => None,
+    });
+    sections.flat_map(|section| section.into_imports()).map_while(Result::ok).any(|import| import.module == module)
+}

@@ -273,7 +273,7 @@ fn host_func(call: &Call) -> HostFunc {
 }
 
 /// Pays for what a call has found to do beyond its price.
-fn settle(caller: &mut Caller<'_>) -> Result<(), HostError> {
+pub(super) fn settle(caller: &mut Caller<'_>) -> Result<(), HostError> {
     let Some(wasi) = &caller.state::<GuestState>()?.wasi else { return Ok(()) };
     let owed = wasi.quota.settle();
     if owed == 0 { Ok(()) } else { caller.charge(owed) }

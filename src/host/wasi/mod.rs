@@ -45,6 +45,8 @@ mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "wasix")]
+mod wasix;
 
 pub use async_stream::AsyncOutput;
 pub use calls::{KnownImport, add_to, imports, known_imports};
@@ -53,6 +55,8 @@ pub use config::{
 };
 pub use memory_dir::{MemoryDir, MemoryView, TreeTooLarge};
 pub use state::{FileUsage, WasiState};
+#[cfg(feature = "wasix")]
+pub(in crate::host) use wasix::{read_some, settle, write_all};
 
 /// The module half of every name of preview 1.
 pub const MODULE: &str = "wasi_snapshot_preview1";

@@ -1,6 +1,6 @@
 //! Between files and [`SecurityPolicy`]: what a file changes in one, and one written down as a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Count, DeterminismPart, FeaturesPart, FuelAmount, FuelModeName, GrantsPart, LimitName, LimitsPart, PolicyFile,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::host::agent::{self, Capability};
 use crate::host::wasi;
-use crate::policy::{Determinism, Grants, Limits, SecurityPolicy};
+use crate::policy::{Determinism, Grants, Limits, SecurityPolicy, WasixPermission};
 
 use cofferdam_prepare::ModuleLimits;
 
@@ -46,6 +46,7 @@ impl PolicyFile {
         }
         if let Some(grants) = &self.grants {
             policy.grants = grants.over(&policy.grants);
+            policy.wasix = grants.wasix_over(policy.wasix);
         }
         policy.unknown_imports = self.unknown_imports.unwrap_or(policy.unknown_imports);
         policy.determinism = match self.determinism {
@@ -70,7 +71,15 @@ impl PolicyFile {
             }),
             limits: Some(LimitsPart::describe(&policy.limits)),
             module_limits: Some(describe_module_limits(&policy.module_limits)),
-            grants: Some(GrantsPart::describe(&policy.grants)),
+            grants: Some(GrantsPart {
+                wasix: policy.wasix.is_some().then_some(true),
+                wasix_permissions: policy
+                    .wasix
+                    .as_ref()
+                    .filter(|given| !given.is_empty())
+                    .map(|given| given.iter().copied().collect()),
+                ..GrantsPart::describe(&policy.grants)
+            }),
             unknown_imports: Some(policy.unknown_imports),
             determinism: Some(match policy.determinism {
                 Determinism::Off => DeterminismPart::Off,
@@ -143,6 +152,16 @@ impl GrantsPart {
         self.capabilities.iter().flatten().fold(grants, |grants, capability| grants.capability(*capability))
     }
 
+    /// Naming a permission asks for WASIX as well.
+    fn wasix_over(&self, base: Option<BTreeSet<WasixPermission>>) -> Option<BTreeSet<WasixPermission>> {
+        let asked = self.wasix_permissions.as_ref().is_some_and(|list| !list.is_empty());
+        if !self.wasix.unwrap_or(asked || base.is_some()) {
+            return None;
+        }
+        let kept = base.unwrap_or_default();
+        Some(self.wasix_permissions.as_ref().map_or(kept, |list| list.iter().copied().collect()))
+    }
+
     fn describe(grants: &Grants) -> Self {
         let mut imports: BTreeMap<String, Vec<String>> = BTreeMap::new();
         // Those whose functions are all there; what is left stands among the imports.
@@ -158,6 +177,7 @@ impl GrantsPart {
             modules: Some(grants.modules().filter(|m| *m != wasi::MODULE).map(str::to_owned).collect()),
             imports: Some(imports),
             capabilities: (!capabilities.is_empty()).then_some(capabilities),
+            ..Self::default()
         }
     }
 }

@@ -24,7 +24,7 @@ pub use problem::{PolicyFileError, Problem, Problems};
 pub(crate) use read::suggestion;
 pub use read::{Format, MAX_FILE_BYTES, parse, parse_key, read_beside, read_text};
 
-use super::{Level, UnknownImports};
+use super::{Level, UnknownImports, WasixPermission};
 use crate::host::agent::Capability;
 use crate::host::wasi::{Access, MemoryDir, Preopen, Source};
 
@@ -134,6 +134,13 @@ pub struct GrantsPart {
     /// Whether WASI preview 1 may be imported. What it reaches is decided under `wasi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wasi: Option<bool>,
+    /// Whether the guest is a WASIX program. Needs a build with the cargo feature `wasix`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wasix: Option<bool>,
+    /// What a WASIX program may do beyond files and streams. None of these can be enforced at present, so naming one
+    /// is an error when the program is started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wasix_permissions: Option<Vec<WasixPermission>>,
     /// What agents may do: any of "io", "log", "time", "random", "kv", "messages", "timers", "tools".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Vec<Capability>>,
