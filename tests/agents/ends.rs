@@ -268,7 +268,9 @@ async fn message_caps_that_change_hold_for_what_waits_too() {
 #[tokio::test]
 async fn a_shutdown_leaves_on_the_disk_what_was_stored() {
     for world in worlds().into_iter().take(1) {
-        let directories = [(); 2].map(|()| tempfile::tempdir().expect("there is room"));
+        let mine: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let directory = || tempfile::Builder::new().permissions(mine.clone()).tempdir().expect("there is room");
+        let directories = [directory(), directory()];
         let [first, second] = directories.each_ref().map(|directory| directory.path());
         // Nothing is flushed by itself during this test.
         let store = KvStore::open(first, KvOptions::default().flush_every(Duration::from_secs(3600)));

@@ -36,7 +36,7 @@ async fn ten_thousand_agents_live_and_answer() {
 #[tokio::test]
 async fn a_hundred_thousand_messages_leave_nothing_behind() {
     for world in worlds() {
-        let limits = Limits { fuel: Fuel::UNLIMITED, ..Limits::agent() };
+        let limits = Limits { fuel: Fuel::UNLIMITED, timeout: None, ..Limits::agent() };
         let a = world.puppet("a", world.limited(limits)).await;
         let mailbox = MailboxConfig { when_full: WhenFull::Block(Duration::from_secs(60)), ..MailboxConfig::default() };
         let b = world.puppet("b", AgentConfig { mailbox, ..world.config() }).await;
