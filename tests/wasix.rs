@@ -169,6 +169,7 @@ fn files_are_those_that_were_given_and_nothing_else() {
 /// One function of each kind behind a permission.
 const BEHIND: &[(&str, &str, WasixPermission)] = &[
     ("wasix_32v1", "thread_spawn_v2", WasixPermission::Threads),
+    ("wasi_snapshot_preview1", "thread-spawn", WasixPermission::Threads),
     ("wasix_32v1", "thread_join", WasixPermission::Threads),
     ("wasix_32v1", "proc_fork", WasixPermission::Processes),
     ("wasix_32v1", "proc_exec3", WasixPermission::Processes),

@@ -76,6 +76,7 @@ pub fn standing(module: &str, name: &str) -> Option<Standing> {
     }
     let standing = match name {
         _ if name.starts_with("sock_") => Needs(Sockets),
+        "thread-spawn" => Needs(Threads),
         _ if module == PREVIEW1 => return None,
         _ if name.starts_with("port_") => Needs(Sockets),
         "resolve" => Needs(Sockets),
