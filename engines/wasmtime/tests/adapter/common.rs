@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use cofferdam_engine::{
     CallBudget, CompiledModule, Engine, Extern, FeatureSet, FuelMode, FuncHandle, FuncType, HostFunc, Imports,
-    InstanceId, InstantiateError, PreparedModule, Stop, Store, StoreLimits, ValType, Value,
+    InstanceId, InstantiateError, PreparedModule, Proposal, Stop, Store, StoreLimits, ValType, Value,
 };
 use cofferdam_prepare::{Gate, PrepareOptions, prepare_for, recognise, validate};
 use cofferdam_wasmtime::WasmtimeEngine;
@@ -31,6 +31,11 @@ pub fn prepared_with(wat: &str, options: PrepareOptions, features: FeatureSet) -
     let bytes = recognise(wat.as_bytes(), &gate.limits).expect("the test's text is WebAssembly");
     let valid = validate(bytes, &gate).expect("the test's module is valid");
     prepare_for(valid, &options, engine().assist()).expect("the test's module can be prepared")
+}
+
+/// Whether the engine runs `proposal`.
+pub fn runs(proposal: Proposal) -> bool {
+    engine().descriptor().capabilities.features.has(proposal)
 }
 
 pub fn compiled(wat: &str, mode: FuelMode) -> Arc<dyn CompiledModule> {
