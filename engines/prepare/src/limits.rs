@@ -104,9 +104,8 @@ module_limits! {
     br_table_targets = ModuleLimits::BR_TABLE_TARGETS, "targets of one br_table";
     /// Targets of all `br_table`s together.
     total_br_table_targets = 1_000_000, "targets of all br_tables";
-    /// Data segments. Wasmtime 48.0.0 cannot compile modules with more than some 32,000
-    /// (`docs/upstream/wasmtime-data-segments-panic.md`).
-    data_segments = 30_000, "data segments";
+    /// Data segments. Programs of today have up to 53,000 (Go, with one for each run of bytes that are not zero).
+    data_segments = 100_000, "data segments";
     /// Element segments.
     element_segments = 10_000, "element segments";
     /// Items of all element segments together.
