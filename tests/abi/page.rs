@@ -12,6 +12,9 @@ fn file(path: &str) -> String {
 
 /// Compares what stands between the markers of `name` with `table`, or puts it there.
 fn generated(name: &str, table: &str) {
+    // One at a time: both tables may be rewritten.
+    static PAGE: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+    let _alone = PAGE.lock();
     let text = file("docs/abi.md");
     let (begin, end) = (format!("<!-- generated: {name} -->\n"), "<!-- end -->");
     let start = text.find(&begin).expect("the page has the marker") + begin.len();
