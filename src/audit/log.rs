@@ -77,8 +77,8 @@ pub enum AuditError {
 ///   rate: what one guest does again and again does not push out the rest. How many were left out is said when
 ///   the next of them is kept, at a flush, and when nothing has happened for a while.
 /// - **A full queue or a failing disk** never stops a guest. What is lost is counted ([`AuditSink::lost`]), said
-///   once in the log of this process, and noted in the file, as an event [`EventKind::Lost`], when it can be
-///   written again.
+///   once in the log of this process, and noted in the file, as an event
+///   [`EventKind::Lost`](super::EventKind::Lost), when it can be written again.
 /// - **A crash** can leave the last line unfinished. It is left as it is, and a new line begun.
 ///
 /// Dropping it writes what is waiting.

@@ -7,9 +7,9 @@
 //!
 //! | to | look at |
 //! |---|---|
-//! | see what is offered and what is refused | [`standing`], `names.rs` |
-//! | link a guest | [`imports`] |
-//! | give a guest something | [`Wasix`], [`Config`] |
+//! | see what is offered and what is refused | `standing`, `names.rs` |
+//! | link a guest | `imports` |
+//! | give a guest something | `Wasix`, `Config` |
 //! | see how memory is lent | `memory.rs` |
 //! | see how waiting ends at the deadline | `tasks.rs` |
 //!

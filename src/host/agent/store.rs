@@ -1,23 +1,5 @@
 //! [`KvStore`]: bytes under keys that outlive the agents that keep them, in one `redb` database for all agents
 //! of a host.
-//!
-//! *When it is safe*: a write is seen at once by everybody, and is on the disk when [`KvStore::flush`] has returned
-//! after it. The store flushes by itself [`KvOptions::flush_every`] after a write at the latest, and when its last
-//! handle is dropped. A crash of the host loses what was written since the last flush, never a part of one write
-//! and never anything older.
-//!
-//! *Who waits for the disk*: no write waits for its own flush, but one write at a time is made, and a flush is one:
-//! who writes while the disk takes its time waits for it (a guest, without holding up others, and no longer than
-//! its deadline). A read waits where what it wants is not in memory (16 MiB are, for all agents), and so does the
-//! first handle of an agent, for which everything that the agent has stored is counted.
-//!
-//! *When the disk is full* or fails, calls answer `FAILED`, [`KvOptions::on_failure`] hears of it once, and the
-//! database is opened anew every [`KvOptions::reopen_every`] until that works: as it was flushed last, as after a
-//! crash.
-//!
-//! There is no cap for all agents together, and what an agent has stored stays when it is removed:
-//! [`KvHandle::clear`] is for whoever knows that it will not come back. On the disk an entry takes more than it
-//! counts: the agent's name, and pages that are half empty.
 
 mod codec;
 mod database;
@@ -159,7 +141,25 @@ impl KvOptions {
 }
 
 /// The storage of all agents of a host. Clones are the same storage; everything on it may be called from many
-/// threads. See the [module](self) for when a write is safe.
+/// threads.
+///
+/// *When it is safe*: a write is seen at once by everybody, and is on the disk when [`KvStore::flush`] has returned
+/// after it. The store flushes by itself [`KvOptions::flush_every`] after a write at the latest, and when its last
+/// handle is dropped. A crash of the host loses what was written since the last flush, never a part of one write
+/// and never anything older.
+///
+/// *Who waits for the disk*: no write waits for its own flush, but one write at a time is made, and a flush is one:
+/// who writes while the disk takes its time waits for it (a guest, without holding up others, and no longer than
+/// its deadline). A read waits where what it wants is not in memory (16 MiB are, for all agents), and so does the
+/// first handle of an agent, for which everything that the agent has stored is counted.
+///
+/// *When the disk is full* or fails, calls answer `FAILED`, [`KvOptions::on_failure`] hears of it once, and the
+/// database is opened anew every [`KvOptions::reopen_every`] until that works: as it was flushed last, as after a
+/// crash.
+///
+/// There is no cap for all agents together, and what an agent has stored stays when it is removed:
+/// [`KvHandle::clear`] is for whoever knows that it will not come back. On the disk an entry takes more than it
+/// counts: the agent's name, and pages that are half empty.
 #[derive(Clone)]
 pub struct KvStore(Arc<Shared>);
 
