@@ -118,6 +118,8 @@ const OPTIONS: &[(&str, &str)] = &[
     ("limits.table_elements", "--table-elements"),
     ("limits.host_calls", "--host-calls"),
     ("limits.open_files", "--open-files"),
+    ("limits.disk", "--disk"),
+    ("limits.scratch", "--scratch"),
     ("grants.wasi", "--grant wasi, --no-wasi"),
     ("grants.wasix", "--wasi"),
     ("grants.wasix_permissions", "--wasix"),
