@@ -290,13 +290,15 @@ fn native(
 
 /// Whether both name the same places. Cranelift may join a load with the operator behind it, and two checks of one
 /// index into one, and then names the other operator when it is out of bounds: so the offset of such a trap itself is
-/// not compared.
+/// not compared. Nor is that of an engine that may not know it and does not.
 fn same_places(first: &Call, second: &Call) -> bool {
     let (Some(a), Some(b)) = (&first.frames, &second.frames) else { return true };
     let bounds = |kind: &TrapKind| matches!(kind, TrapKind::MemoryOutOfBounds | TrapKind::TableOutOfBounds);
     let joined = matches!(&first.ended, Ended::Trapped(kind) if bounds(kind));
-    let innermost =
-        |a: &Place, b: &Place| (joined || a.offset == b.offset) && (a.function, &a.name) == (b.function, &b.name);
+    let untold = |a: &Place, b: &Place| first.vague && a.offset.is_none() || second.vague && b.offset.is_none();
+    let innermost = |a: &Place, b: &Place| {
+        (joined || a.offset == b.offset || untold(a, b)) && (a.function, &a.name) == (b.function, &b.name)
+    };
     match (a.split_first(), b.split_first()) {
         (Some((a, outer)), Some((b, others))) => innermost(a, b) && outer == others,
         (a, b) => a == b,

@@ -21,7 +21,11 @@ pub fn by_name(name: &str) -> anyhow::Result<Arc<dyn Engine>> {
         "wasmtime" => Arc::new(WasmtimeEngine::new()),
         "wasmi" => Arc::new(WasmiEngine::eager()),
         "wasmi-lazy" => Arc::new(WasmiEngine::lazy()),
-        _ => bail!("no engine is called `{name}`; there are {DEFAULT:?} and `wasmi-lazy`"),
+        #[cfg(feature = "wasmer-singlepass")]
+        "wasmer-singlepass" => Arc::new(WasmerEngine::singlepass()),
+        #[cfg(not(feature = "wasmer-singlepass"))]
+        "wasmer-singlepass" => bail!("engine `{name}` is not in this build; build with `--features {name}`"),
+        _ => bail!("no engine is called `{name}`; there are {DEFAULT:?}, `wasmi-lazy` and `wasmer-singlepass`"),
     })
 }
 

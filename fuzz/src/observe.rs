@@ -59,6 +59,8 @@ pub struct Call {
     pub ended: Ended,
     /// Frames of a trap, where the engine can tell them.
     pub frames: Option<Vec<Place>>,
+    /// Whether the engine may not know where in its function a trap was, and says so.
+    pub vague: bool,
 }
 
 /// One export after a run.
@@ -239,9 +241,13 @@ impl Loaded {
             Err(Stop::BadArguments { expected }) => Ended::BadArguments(expected),
             Err(Stop::Engine(fault)) => return Err(Cannot::Fault(format!("calling `{name}`: {fault}"))),
         };
-        Ok(Call { name, budget: fuel, consumed: budget.consumed, ended, frames })
+        let vague = self.engine.descriptor().id == VAGUE;
+        Ok(Call { name, budget: fuel, consumed: budget.consumed, ended, frames, vague })
     }
 }
+
+/// The engine that often has no position for a trap.
+const VAGUE: &str = "wasmer-singlepass";
 
 /// The only guest there is.
 struct Alone;
