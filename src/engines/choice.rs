@@ -104,6 +104,13 @@ impl fmt::Display for NoEngine {
             let features: Vec<_> = KNOWN.iter().filter(|known| known.free).map(|known| known.feature).collect();
             return write!(f, "this build has no engine; build with one of --features {}", features.join(", "));
         }
+        // The same reason from each is the build's, not an engine's.
+        if let [PassedOver { because: WhyNot::CannotEnforce(requirement), .. }, rest @ ..] = &*self.passed_over
+            && rest.iter().all(|other| other.because == WhyNot::CannotEnforce(requirement))
+            && self.elsewhere == Elsewhere::default()
+        {
+            return write!(f, "no engine of this build can enforce {requirement}");
+        }
         let what = if self.is_about_the_module() { "run the module" } else { "enforce the policy" };
         write!(f, "no engine of this build can {what}: ")?;
         join(f, &self.passed_over)?;
@@ -114,8 +121,8 @@ impl fmt::Display for NoEngine {
 impl std::error::Error for NoEngine {}
 
 /// The first engine of this build that can enforce `policy` and runs every proposal of `module` that the policy
-/// allows; an engine whose licence restricts its use only if this build has no other. What the policy does not allow is for the gate to refuse, whichever engine is picked; so is a module that
-/// is no module.
+/// allows; an engine whose licence restricts its use only if this build has no other. What the policy does not allow
+/// is for the gate to refuse, whichever engine is picked; so is a module that is no module.
 ///
 /// ```
 /// use cofferdam::{engines, Proposal, SecurityPolicy};
@@ -206,6 +213,19 @@ mod tests {
     fn picked(engines: &[Arc<dyn Engine>], policy: &SecurityPolicy, module: Option<&[u8]>) -> Result<usize, String> {
         let choice = auto_among(engines, policy, module).map_err(|none| none.to_string())?;
         Ok(engines.iter().position(|engine| Arc::ptr_eq(engine, &choice.engine)).expect("it is one of them"))
+    }
+
+    #[test]
+    fn what_no_engine_of_the_build_can_do_is_said_once() {
+        let same = |engine| PassedOver { engine, because: WhyNot::CannotEnforce("a limit") };
+        let mut none = NoEngine { passed_over: vec![same("a"), same("b")], elsewhere: Elsewhere::default() };
+        assert_eq!(none.to_string(), "no engine of this build can enforce a limit");
+        none.passed_over[1].because = WhyNot::CannotEnforce("another");
+        assert_eq!(
+            none.to_string(),
+            "no engine of this build can enforce the policy: a cannot enforce a limit; b cannot enforce another; \
+             no engine that Cofferdam knows can"
+        );
     }
 
     #[test]
