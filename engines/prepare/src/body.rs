@@ -1,7 +1,7 @@
 //! Rewrites one function body: adds locals and, in portable mode, the code that counts.
 
 use wasm_encoder::reencode::Reencode;
-use wasm_encoder::{Encode, InstructionSink, ValType};
+use wasm_encoder::{BlockType, Encode, InstructionSink, ValType};
 use wasmparser::{FunctionBody, Operator};
 
 use crate::code_map::BodyMapBuilder;
@@ -194,6 +194,8 @@ impl Writer<'_> {
             }
             if self.assist.selects_apart && matches!(operator, Operator::Select | Operator::TypedSelect { .. }) {
                 InstructionSink::new(&mut self.bytes).i32_const(0).i32_or();
+            } else if self.assist.parameters_apart && has_parameters(&operator, facts) {
+                InstructionSink::new(&mut self.bytes).block(BlockType::Empty).end();
             }
             map.operator(injected_from, position(&self.bytes)?, narrow(start)?);
             let marked = by_middlewares && (is_call(&operator) || Bulk::of(&operator, &facts.spaces).is_some());
@@ -312,6 +314,16 @@ impl Writer<'_> {
             Step::LocalSet(copy),
             Step::End,
         ]);
+    }
+}
+
+/// Whether `operator` begins a block that takes operands with it.
+fn has_parameters(operator: &Operator<'_>, facts: &Facts) -> bool {
+    match operator {
+        Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
+            facts.block_type(*blockty).params > 0
+        }
+        _ => false,
     }
 }
 

@@ -45,6 +45,9 @@ pub struct Assist {
     /// The engine takes a comparison and the `select` that it decides for one, and then decides by another value: an
     /// operator that changes nothing stands between them.
     pub selects_apart: bool,
+    /// The engine keeps too little of what lies below the parameters of a block, and the guest then reads what others
+    /// left: an empty block stands before each block, loop and `if` that has parameters.
+    pub parameters_apart: bool,
     /// The engine loses its memory over `v128.store8_lane` and `v128.store16_lane`: they become two operators, one
     /// that takes the lane out and one that stores it. They are charged as one.
     pub lane_stores_in_two: bool,

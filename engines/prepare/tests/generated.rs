@@ -222,6 +222,7 @@ fn check_assisted(seed: u64, features: FeatureSet) {
             divided_bulk: true,
             unreachable_apart: true,
             selects_apart: true,
+            parameters_apart: true,
             lane_stores_in_two: true,
         };
         let module = prepare_for(valid, &PrepareOptions { mode, canonical_nans: false }, assist).expect("preparable");

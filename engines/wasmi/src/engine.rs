@@ -84,7 +84,7 @@ impl Engine for WasmiEngine {
     }
 
     fn assist(&self) -> Assist {
-        Assist { selects_apart: true, lane_stores_in_two: true, ..Assist::default() }
+        Assist { selects_apart: true, parameters_apart: true, lane_stores_in_two: true, ..Assist::default() }
     }
 
     fn settings(&self) -> String {
