@@ -18,13 +18,11 @@ fn main() -> ExitCode {
         .without_time()
         .init();
     outlive_file_limits();
-    match cli::Cli::parse().execute() {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            cli::say(&format!("cofferdam: {error:#}"));
-            ExitCode::from(2)
-        }
-    }
+    let ended = match cli::Cli::try_parse() {
+        Ok(cli) => cli.execute().unwrap_or_else(|error| cli::unusable(&error)),
+        Err(error) => cli::not_understood(&error),
+    };
+    ExitCode::from(ended)
 }
 
 /// A file that reaches the user's limit of size (`ulimit -f`) is an error of that write. Unheard, SIGXFSZ would end

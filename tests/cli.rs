@@ -53,6 +53,35 @@ fn wat(text: &str) -> tempfile::NamedTempFile {
 }
 
 #[test]
+fn with_json_an_object_comes_of_what_makes_no_sense_too() {
+    let senseless: &[&[&str]] = &[
+        &["run", "--json", "--fuel", "-1", "a.wasm"],
+        &["run", "--json", "--policy", "lenient", "a.wasm"],
+        &["call", "--json", "--no-such-option", "a.wasm"],
+        &["up", "--json", "no-such-file.toml"],
+        &["agent", "--json", "bogus"],
+        &["inspect", "--json", "no-such-file.wasm"],
+    ];
+    for args in senseless {
+        let output = command().args(*args).output().expect("the command starts");
+        let report = json(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_eq!(
+            (report["outcome"].as_str(), report["reason"].as_str()),
+            (Some("refused"), Some("usage")),
+            "{args:?}"
+        );
+        let message = report["message"].as_str().expect("words");
+        assert!(!message.is_empty() && !message.contains("Usage:"), "{message}");
+        assert!(err(&output).lines().count() > 1, "people are told as well");
+    }
+    let silent = command().args(["run", "--no-such-option", "a.wasm", "--", "--json"]).output().expect("it starts");
+    assert!(!err(&silent).contains("\"outcome\""), "what is behind `--` is the guest's");
+    let help = command().args(["run", "--help", "--json"]).output().expect("it starts");
+    assert_eq!((help.status.code(), err(&help)), (Some(0), String::new()));
+}
+
+#[test]
 fn a_command_reads_stdin_and_files_and_gives_its_exit_code() {
     let mut child = command()
         .args(["run"])

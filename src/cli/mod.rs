@@ -23,7 +23,8 @@ mod up;
 
 use clap::{Parser, Subcommand};
 
-pub use say::say;
+use report::exit;
+use say::say;
 
 /// Run untrusted WebAssembly inside limits that really hold, on whichever engine you pick.
 #[derive(Debug, Parser)]
@@ -70,5 +71,37 @@ impl Cli {
             Command::Policy(policy) => policy.execute(),
             Command::Config(config) => config.execute(),
         }
+    }
+}
+
+/// Says why a command could not be carried out, for machines as well if they asked, and returns the exit code.
+pub fn unusable(error: &anyhow::Error) -> u8 {
+    let message = format!("{error:#}");
+    say(&format!("cofferdam: {message}"));
+    say_to_machines(&message);
+    exit::USAGE
+}
+
+/// The same of what was typed and is no command. `--help` and `--version` come here too, and are none's fault.
+pub fn not_understood(error: &clap::Error) -> u8 {
+    // Where nobody reads there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() {
+        // The usage that follows is for people.
+        let text = error.render().to_string();
+        let message = text.split("\n\nUsage:").next().unwrap_or_default();
+        say_to_machines(message.strip_prefix("error: ").unwrap_or(message).trim_end());
+    }
+    u8::try_from(error.exit_code()).unwrap_or(exit::USAGE)
+}
+
+/// With `--json` the last line of standard error is an object, whatever went wrong. Options that were not understood
+/// are read here as they were typed; those behind `--` are the guest's.
+fn say_to_machines(message: &str) {
+    if std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json") {
+        let object = serde_json::json!({
+            "outcome": "refused", "reason": "usage", "exit_code": exit::USAGE, "message": message,
+        });
+        say(&say::visible(&object.to_string()));
     }
 }
