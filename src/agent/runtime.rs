@@ -97,7 +97,7 @@ impl Drop for Inner {
         for actor in self.common.directory.all() {
             self.common.directory.remove(actor.identity.id);
             drop(actor.remove());
-            self.common.directory.free(&actor);
+            actor.discard();
         }
     }
 }
@@ -127,6 +127,16 @@ async fn until<F: Future>(timers: &Timers, at: Instant, future: F) -> Option<F::
         }
     })
     .await
+}
+
+/// Does `work`, which may take a while, where it holds up no task: beside the executor, if there is one. Not on the
+/// workers, all of which may be taken by guests that do not end.
+async fn aside(work: impl FnOnce() + Send + 'static) {
+    match tokio::runtime::Handle::try_current() {
+        // It panics only if `work` does, and is given up only with the executor.
+        Ok(executor) => drop(executor.spawn_blocking(work).await),
+        Err(_) => work(),
+    }
 }
 
 impl Runtime {
@@ -392,20 +402,18 @@ impl Runtime {
     /// There is no such agent, or it is removed already.
     pub async fn remove(&self, id: AgentId) -> Result<(), UnknownAgent> {
         /// However this ends, its name does not stay taken.
-        struct Free<'a>(&'a Common, Arc<Actor>);
-        impl Drop for Free<'_> {
+        struct Removed(Arc<Actor>);
+        impl Drop for Removed {
             fn drop(&mut self) {
-                self.0.stores.forget(&self.1);
-                self.0.directory.free(&self.1);
+                self.0.discard();
             }
         }
-        let common = &self.0.common;
-        let actor = common.directory.remove(id).ok_or_else(|| UnknownAgent::from(id))?;
-        let free = Free(common, actor);
-        if let Some(gone) = free.1.remove() {
+        let removed = Removed(self.0.common.directory.remove(id).ok_or_else(|| UnknownAgent::from(id))?);
+        if let Some(gone) = removed.0.remove() {
             // The sender's end is only dropped when the instance is gone too.
             let _ = gone.await;
         }
+        aside(move || drop(removed)).await;
         Ok(())
     }
 
@@ -581,5 +589,19 @@ impl Runtime {
             common.stores.flush();
         }
         if late > 0 { Err(ShutdownTimedOut { agents: late, after: timeout }) } else { Ok(drained) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn slow_work_holds_up_no_task() {
+        let (go, wait) = std::sync::mpsc::channel();
+        // On the one thread of this executor it would wait for a task that never has its turn.
+        let slow = tokio::spawn(aside(move || wait.recv().expect("the other task has its turn")));
+        tokio::spawn(async move { go.send(()) }).await.expect("no panic").expect("it waits");
+        slow.await.expect("no panic");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cofferdam_engine::{Caller, HostFunc, Imports, Wake};
 
-use super::error::{Done, length, status};
+use super::error::{Done, capped, length, status};
 use super::io::{copy, slice};
 use super::{AbiError, MODULE, price, state, state_and_memory};
 use crate::agent::post::{Outgoing, Post, Sent};
@@ -35,10 +35,14 @@ impl Messages {
 
 pub(super) fn define(imports: &mut Imports) {
     let mut host = |name, func| imports.host(MODULE, name, func);
-    let sends = HostFunc::typed(|caller, (to, to_len, ptr, len)| status(send(caller, (to, to_len), (ptr, len), None)));
+    let sends = HostFunc::typed(|caller, (to, to_len, ptr, len)| {
+        let done = send(caller, (to, to_len), (ptr, len), None);
+        capped(caller, "send_message", done)
+    });
     host("send_message", sends.priced(price(PER_RECEIVER)));
     let asks = HostFunc::typed(|caller, (to, to_len, ptr, len, timeout): (u32, u32, u32, u32, u32)| {
-        status(send(caller, (to, to_len), (ptr, len), Some(Duration::from_millis(timeout.into()))))
+        let done = send(caller, (to, to_len), (ptr, len), Some(Duration::from_millis(timeout.into())));
+        capped(caller, "request", done)
     });
     host("request", asks.priced(price(1_000)));
     let receives = HostFunc::typed(|caller, (ptr, cap, timeout)| status(receive(caller, ptr, cap, timeout)));
@@ -47,9 +51,15 @@ pub(super) fn define(imports: &mut Imports) {
     host("message_topic", HostFunc::typed(|caller, (ptr, cap)| status(topic(caller, ptr, cap))));
     host("message_kind", HostFunc::typed(|caller, ()| status(kind(caller))).quick());
     host("message_correlation", HostFunc::typed(|caller, ()| status(correlation(caller))).quick());
-    let replies = HostFunc::typed(|caller, (ptr, len)| status(reply(caller, ptr, len)));
+    let replies = HostFunc::typed(|caller, (ptr, len)| {
+        let done = reply(caller, ptr, len);
+        capped(caller, "reply", done)
+    });
     host("reply", replies.priced(price(500)));
-    let sets = HostFunc::typed(|caller, (after, token): (u32, i64)| status(set_timer(caller, after, token)));
+    let sets = HostFunc::typed(|caller, (after, token): (u32, i64)| {
+        let done = set_timer(caller, after, token);
+        capped(caller, "set_timer", done)
+    });
     host("set_timer", sets.priced(price(500)));
 }
 
