@@ -322,13 +322,21 @@ impl Runtime {
     async fn deliver(&self, to: &Address, envelope: Envelope) -> Result<(), SendError> {
         let common = &self.0.common;
         let actor = common.directory.one(to).ok_or_else(|| UnknownAgent(to.clone()))?;
-        let mut waiting = Unsent(Some(envelope));
-        let begun = Instant::now();
-        let patience = match actor.config.mailbox.when_full {
-            WhenFull::Block(time) => far(begun, time),
-            WhenFull::Reject | WhenFull::DropOldest => begun,
+        let deadline = envelope.deadline;
+        let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let WhenFull::Block(time) = actor.config.mailbox.when_full else {
+            // Nobody waits: it is told at once, without a look at the clock.
+            let (envelope, error) = match actor.offer(envelope, None) {
+                Offered::Taken => return Ok(()),
+                Offered::Full(envelope) => (envelope, SendError::Full(to.clone())),
+                Offered::Refused(envelope, error) => (envelope, error),
+            };
+            drop(Unsent(Some(envelope)));
+            let late = matches!(error, SendError::Full(_)) && is_over();
+            return Err(if late { SendError::TimedOut(to.clone()) } else { error });
         };
-        let deadline = waiting.0.as_ref().and_then(|envelope| envelope.deadline);
+        let mut waiting = Unsent(Some(envelope));
+        let patience = far(Instant::now(), time);
         let at = deadline.map_or(patience, |deadline| deadline.min(patience));
         let mut ticket = Ticket::new(&actor);
         let offered = poll_fn(|context| {
@@ -349,9 +357,7 @@ impl Runtime {
         });
         match until(&common.timers, at, offered).await {
             Some(Ok(())) => Ok(()),
-            Some(Err(SendError::Full(_))) | None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
-                Err(SendError::TimedOut(to.clone()))
-            }
+            Some(Err(SendError::Full(_))) | None if is_over() => Err(SendError::TimedOut(to.clone())),
             Some(Err(error)) => Err(error),
             None => Err(SendError::Full(to.clone())),
         }

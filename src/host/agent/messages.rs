@@ -33,20 +33,21 @@ impl Messages {
     }
 }
 
+// Prices are measured by the bench `fuel_honesty`.
 pub(super) fn define(imports: &mut Imports) {
     let mut host = |name, func| imports.host(MODULE, name, func);
     let sends = HostFunc::typed(|caller, (to, to_len, ptr, len)| {
         let done = send(caller, (to, to_len), (ptr, len), None);
         capped(caller, "send_message", done)
     });
-    host("send_message", sends.priced(price(PER_RECEIVER)));
+    host("send_message", sends.priced(price(SEND)));
     let asks = HostFunc::typed(|caller, (to, to_len, ptr, len, timeout): (u32, u32, u32, u32, u32)| {
         let done = send(caller, (to, to_len), (ptr, len), Some(Duration::from_millis(timeout.into())));
         capped(caller, "request", done)
     });
     host("request", asks.priced(price(1_000)));
     let receives = HostFunc::typed(|caller, (ptr, cap, timeout)| status(receive(caller, ptr, cap, timeout)));
-    host("receive_message", receives.priced(price(500)));
+    host("receive_message", receives.priced(price(200)));
     host("message_from", HostFunc::typed(|caller, (ptr, cap)| status(from(caller, ptr, cap))));
     host("message_topic", HostFunc::typed(|caller, (ptr, cap)| status(topic(caller, ptr, cap))));
     host("message_kind", HostFunc::typed(|caller, ()| status(kind(caller))).quick());
@@ -55,16 +56,17 @@ pub(super) fn define(imports: &mut Imports) {
         let done = reply(caller, ptr, len);
         capped(caller, "reply", done)
     });
-    host("reply", replies.priced(price(500)));
+    host("reply", replies.priced(price(250)));
     let sets = HostFunc::typed(|caller, (after, token): (u32, i64)| {
         let done = set_timer(caller, after, token);
         capped(caller, "set_timer", done)
     });
-    host("set_timer", sets.priced(price(500)));
+    host("set_timer", sets.priced(price(250)));
 }
 
-/// Fuel for handing a message to one receiver.
-const PER_RECEIVER: u64 = 400;
+/// Fuel for sending a message, with its first receiver; and for each further one.
+const SEND: u64 = 400;
+const FURTHER_RECEIVER: u64 = 100;
 
 /// Longest address: a topic with its `#`.
 const MAX_ADDRESS: u32 = 65;
@@ -92,7 +94,7 @@ fn send(
         let (state, memory) = state_and_memory(caller)?;
         let to = std::str::from_utf8(slice(memory, to, to_len)?).map_err(|_| AbiError::Invalid)?;
         let more = state.messages.post()?.receivers(to).saturating_sub(1);
-        caller.charge(more.saturating_mul(PER_RECEIVER))?;
+        caller.charge(more.saturating_mul(FURTHER_RECEIVER))?;
     }
     let (state, memory) = state_and_memory(caller)?;
     let to = std::str::from_utf8(slice(memory, to, to_len)?).map_err(|_| AbiError::Invalid)?;

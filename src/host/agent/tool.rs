@@ -213,7 +213,7 @@ pub(super) fn define(imports: &mut Imports) {
             }) as HostFinish)
         }))
     });
-    imports.host(MODULE, "call_tool", func.priced(price(5_000)));
+    imports.host(MODULE, "call_tool", func.priced(price(7_500)));
 }
 
 fn answer(code: i32, results: &mut [Value]) -> Result<(), HostError> {
