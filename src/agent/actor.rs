@@ -34,6 +34,11 @@ use crate::sandbox::{GuestError, Module, Sandbox};
 /// So many times at a cap since its start are an event, and so is each doubling of them.
 const FIRST_HITS: u64 = 16;
 
+/// So many messages, in words.
+pub(super) fn messages(n: u64) -> String {
+    format!("{n} message{}", if n == 1 { "" } else { "s" })
+}
+
 /// What all agents of a runtime share.
 pub(crate) struct Common {
     pub(super) scheduler: Arc<Scheduler>,
@@ -140,7 +145,7 @@ impl Actor {
         // Those of a full mailbox are its ordinary business, and as many as anybody likes to send.
         let ordinary = matches!(reason, DeadReason::Dropped | DeadReason::Full | DeadReason::TooLarge);
         if buried > 0 && !ordinary {
-            self.note(EventKind::DeadLetter, format!("{buried} messages: {reason:?}").to_lowercase());
+            self.note(EventKind::DeadLetter, format!("{}: {reason:?}", messages(buried)).to_lowercase());
         }
     }
 
@@ -435,13 +440,11 @@ impl Actor {
         waits
     }
 
-    /// Gives back what a removed one holds. It may take a while: pages are given back, and storage is cleared.
+    /// Drops the instance of a removed one. It may take a while: its pages are given back.
     pub(super) fn discard(&self) {
         let body = self.body.lock().take();
         drop(body);
         self.counters.holds(0);
-        self.common.stores.forget(self);
-        self.common.directory.free(self);
     }
 
     /// Buries what was left, notes how it ended, and then tells who waited for that: what they do next is noted

@@ -98,6 +98,7 @@ impl Drop for Inner {
             self.common.directory.remove(actor.identity.id);
             drop(actor.remove());
             actor.discard();
+            self.common.directory.free(&actor);
         }
     }
 }
@@ -411,7 +412,10 @@ impl Runtime {
         struct Removed(Arc<Actor>);
         impl Drop for Removed {
             fn drop(&mut self) {
-                self.0.discard();
+                let Self(actor) = self;
+                actor.discard();
+                actor.common.stores.forget(actor);
+                actor.common.directory.free(actor);
             }
         }
         let removed = Removed(self.0.common.directory.remove(id).ok_or_else(|| UnknownAgent::from(id))?);
