@@ -28,6 +28,7 @@ use super::post::fan_out;
 use super::room::Ticket;
 use super::timers::{Alarm, Set, Timers, far};
 use super::usage::AgentInfo;
+use super::wait::{beside, until};
 use crate::audit::{Event, EventKind, Subject};
 use crate::host::agent::{self, Capability, LogLine, MODULE};
 use crate::policy::{Limits, MemoryBytes, SecurityPolicy};
@@ -111,32 +112,6 @@ impl Drop for Unsent {
         if let Some(right) = self.0.take().and_then(|mut envelope| envelope.reply_to.take()) {
             right.forget();
         }
-    }
-}
-
-/// Gives what `future` gives, unless that takes longer than until `at`.
-async fn until<F: Future>(timers: &Timers, at: Instant, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut alarm = None;
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending if Instant::now() >= at => Poll::Ready(None),
-        Poll::Pending => {
-            drop(alarm.take());
-            alarm = Some(Set(timers, timers.at(at, Alarm::Wake(context.waker().clone()))));
-            Poll::Pending
-        }
-    })
-    .await
-}
-
-/// Does `work`, which may take a while, where it holds up no task: beside the executor, if there is one. Not on the
-/// workers, all of which may be taken by guests that do not end.
-async fn aside(work: impl FnOnce() + Send + 'static) {
-    match tokio::runtime::Handle::try_current() {
-        // It panics only if `work` does, and is given up only with the executor.
-        Ok(executor) => drop(executor.spawn_blocking(work).await),
-        Err(_) => work(),
     }
 }
 
@@ -423,7 +398,7 @@ impl Runtime {
             // The sender's end is only dropped when the instance is gone too.
             let _ = gone.await;
         }
-        aside(move || drop(removed)).await;
+        beside(move || drop(removed)).await;
         Ok(())
     }
 
@@ -599,19 +574,5 @@ impl Runtime {
             common.stores.flush();
         }
         if late > 0 { Err(ShutdownTimedOut { agents: late, after: timeout }) } else { Ok(drained) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn slow_work_holds_up_no_task() {
-        let (go, wait) = std::sync::mpsc::channel();
-        // On the one thread of this executor it would wait for a task that never has its turn.
-        let slow = tokio::spawn(aside(move || wait.recv().expect("the other task has its turn")));
-        tokio::spawn(async move { go.send(()) }).await.expect("no panic").expect("it waits");
-        slow.await.expect("no panic");
     }
 }
