@@ -1,7 +1,6 @@
 //! [`Runtime`]: the face of it all.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use super::lifecycle::State;
 use super::message::{Envelope, HostRequest, ReplyRight};
 use super::post::fan_out;
 use super::room::Ticket;
-use super::timers::{Alarm, Set, Timers, far};
+use super::timers::{Alarm, Set, far};
 use super::usage::AgentInfo;
 use super::wait::{beside, until};
 use crate::audit::{Event, EventKind, Subject};
