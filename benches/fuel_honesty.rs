@@ -2,6 +2,8 @@
 //! host call, against the median. The aim is at most 10 times the median, cache misses aside.
 //! `cargo bench --bench fuel_honesty [-- ENGINE]`
 
+#[path = "support/host_functions.rs"]
+mod host_functions;
 mod support;
 
 use std::sync::Arc;
@@ -184,6 +186,16 @@ fn run(engine: &Arc<dyn Engine>) {
         let ratio = ns / median;
         let mark = if ratio > 10.0 { "  <- over 10 times the median" } else { "" };
         println!("  {name:<22} {ns:>9.3}  {ratio:>7.2}{mark}");
+    }
+    println!("{}: functions of agents; the aim is one nanosecond, half or twice at most", engine.descriptor().id);
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("it starts");
+    for row in tokio.block_on(host_functions::measure(engine)) {
+        let mark = match row.why {
+            _ if (0.5..=2.0).contains(&row.ns) => String::new(),
+            "" => "  <- off".to_owned(),
+            why => format!("  ({why})"),
+        };
+        println!("  {:<28} {:>9.3}  {:>7.2}{mark}", row.name, row.ns, row.ns / median);
     }
 }
 

@@ -383,6 +383,17 @@ fn a_module_that_runs_is_said_to_run_and_what_it_may_reach_is_listed() {
 }
 
 #[test]
+fn an_agent_is_said_to_be_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("agent.wat");
+    let agent = r#"(module (import "cofferdam_v1" "log" (func (param i32 i32 i32) (result i32)))
+        (memory (export "memory") 1) (func (export "handle_message")))"#;
+    std::fs::write(&file, agent).expect("it can be written");
+    let text = out(&cofferdam(&["explain"], &file));
+    assert!(text.contains("`cofferdam up` runs it") && text.contains("--grant cofferdam_v1.log"), "{text}");
+}
+
+#[test]
 fn inspect_lists_what_is_in_a_module() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("guest.wat");

@@ -28,8 +28,16 @@ use super::stores::Stores;
 use super::timers::{Alarm, Timers, far};
 use super::usage::{AgentInfo, Counters, add, get};
 use crate::audit::{AuditSink, Event, EventKind, Subject};
-use crate::host::agent::{Capability, LogSink};
+use crate::host::agent::{AbiError, Capability, LogSink};
 use crate::sandbox::{GuestError, Module, Sandbox};
+
+/// So many times at a cap since its start are an event, and so is each doubling of them.
+const FIRST_HITS: u64 = 16;
+
+/// So many messages, in words.
+pub(super) fn messages(n: u64) -> String {
+    format!("{n} message{}", if n == 1 { "" } else { "s" })
+}
 
 /// What all agents of a runtime share.
 pub(crate) struct Common {
@@ -65,8 +73,9 @@ pub(crate) struct Actor {
     pub(super) body: Mutex<Option<Body>>,
     pub(super) counters: Counters,
     pub(super) log: Arc<LogRing>,
-    /// Violations of former lives.
+    /// Violations and hits of caps in former lives.
     forgiven: AtomicU64,
+    forgiven_hits: AtomicU64,
     /// It has broken too many rules.
     pub(super) condemned: AtomicBool,
 }
@@ -110,6 +119,7 @@ impl Actor {
             counters: Counters::default(),
             log,
             forgiven: AtomicU64::new(0),
+            forgiven_hits: AtomicU64::new(0),
             condemned: AtomicBool::new(false),
         })
     }
@@ -135,7 +145,7 @@ impl Actor {
         // Those of a full mailbox are its ordinary business, and as many as anybody likes to send.
         let ordinary = matches!(reason, DeadReason::Dropped | DeadReason::Full | DeadReason::TooLarge);
         if buried > 0 && !ordinary {
-            self.note(EventKind::DeadLetter, format!("{buried} messages: {reason:?}").to_lowercase());
+            self.note(EventKind::DeadLetter, format!("{}: {reason:?}", messages(buried)).to_lowercase());
         }
     }
 
@@ -333,6 +343,7 @@ impl Actor {
         desk.life += 1;
         desk.pause = None;
         self.forgiven.store(get(&self.counters.violations), Ordering::Relaxed);
+        self.forgiven_hits.store(get(&self.counters.cap_hits), Ordering::Relaxed);
         desk.restarts = 0;
         desk.cancel = cofferdam_engine::CancelHandle::new();
         self.condemned.store(false, Ordering::Relaxed);
@@ -410,8 +421,8 @@ impl Actor {
         self.ready(poked);
     }
 
-    /// Forgets it at once. Whoever listens to what is given learns when its instance is gone; `None` if it is
-    /// gone already.
+    /// Forgets it at once. Whoever listens to what is given learns when its instance is gone; `None` if it does not
+    /// run, and then [`discard`](Self::discard) drops the instance.
     pub(super) fn remove(self: &Arc<Self>) -> Option<oneshot::Receiver<()>> {
         let mut desk = self.desk.lock();
         let Ok(state) = next(desk.state, Move::Remove) else { return None };
@@ -425,13 +436,15 @@ impl Actor {
         });
         drop(desk);
         cancel.cancel();
-        if !runs {
-            let body = self.body.lock().take();
-            drop(body);
-            self.counters.holds(0);
-        }
         self.over(left, DeadReason::Removed, &Err(StopError::Removed), (EventKind::Removed, ""));
         waits
+    }
+
+    /// Drops the instance of a removed one. It may take a while: its pages are given back.
+    pub(super) fn discard(&self) {
+        let body = self.body.lock().take();
+        drop(body);
+        self.counters.holds(0);
     }
 
     /// Buries what was left, notes how it ended, and then tells who waited for that: what they do next is noted
@@ -456,10 +469,32 @@ impl Actor {
         add(&self.counters.violations, count);
         let Some(most) = self.config.max_violations else { return };
         let since = get(&self.counters.violations).saturating_sub(self.forgiven.load(Ordering::Relaxed));
-        if since > most && !self.condemned.swap(true, Ordering::Relaxed) {
-            self.note(EventKind::Violation, format!("more than {most} violations"));
+        if since > most {
+            self.condemn(&format!("more than {most} violations"));
+        }
+    }
+
+    /// Ends it at once, for the reason that the audit is told.
+    fn condemn(&self, why: &str) {
+        if !self.condemned.swap(true, Ordering::Relaxed) {
+            self.note(EventKind::Violation, why);
             let cancel = self.desk.lock().cancel.clone();
             cancel.cancel();
+        }
+    }
+
+    /// Its guest was told by `function` that a cap is reached. That is no violation: a full mailbox is everyday
+    /// business. Again and again is an event, and with too many it ends at once.
+    pub(super) fn hit_cap(&self, function: &str, error: AbiError) {
+        let hits = self.counters.cap_hits.fetch_add(1, Ordering::Relaxed) + 1;
+        let since = hits.saturating_sub(self.forgiven_hits.load(Ordering::Relaxed));
+        // However long it goes on, there are few of these events.
+        if since >= FIRST_HITS && since.is_power_of_two() {
+            let detail = format!("{since} times since it was started; now `{function}` answers {}", error.name());
+            self.note(EventKind::CapHit, detail);
+        }
+        if let Some(most) = self.config.max_cap_hits.filter(|most| since > *most) {
+            self.condemn(&format!("more than {most} times at a cap"));
         }
     }
 

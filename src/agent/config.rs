@@ -31,6 +31,9 @@ pub struct AgentConfig {
     pub on_failure: OnFailure,
     /// Violations that end it: host calls that were denied, growths that were refused, traps. `None`: however many.
     pub max_violations: Option<u64>,
+    /// Host calls answered with `FULL` or `TOO_LARGE` since its start that end it, full mailboxes of busy peers among
+    /// them. `None`: however many.
+    pub max_cap_hits: Option<u64>,
     /// Timers that may be pending at once. Default 64.
     pub timers: usize,
     /// Requests that may wait for their replies at once. Default 256.
@@ -63,6 +66,7 @@ impl Default for AgentConfig {
             publish: BTreeSet::new(),
             on_failure: OnFailure::default(),
             max_violations: None,
+            max_cap_hits: None,
             timers: 64,
             requests: 256,
             calls: 1_024,

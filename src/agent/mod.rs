@@ -28,6 +28,7 @@ mod scheduler;
 mod stores;
 mod timers;
 mod usage;
+mod wait;
 
 pub use builder::{RuntimeBuilder, RuntimeError};
 pub use config::{AgentConfig, FuelRate, MailboxConfig, OnFailure, Peers, WhenFull};

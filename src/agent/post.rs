@@ -84,6 +84,13 @@ impl Post {
         self.0.upgrade().ok_or(AbiError::Gone)
     }
 
+    /// The agent was told by `function` that a cap is reached.
+    pub fn hit_cap(&self, function: &str, error: AbiError) {
+        if let Ok(actor) = self.actor() {
+            actor.hit_cap(function, error);
+        }
+    }
+
     /// Counts a message to somebody to whom the agent may not write.
     fn denied(actor: &Actor, to: &str) -> AbiError {
         actor.denied(Capability::Messages, to);

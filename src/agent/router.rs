@@ -18,10 +18,17 @@ pub(super) struct Directory {
 #[derive(Default)]
 struct Maps {
     by_id: HashMap<AgentId, Arc<Actor>>,
-    by_name: HashMap<AgentName, Arc<Actor>>,
+    by_name: HashMap<AgentName, Named>,
     /// Shared, so that a message is handed out with nothing locked.
     by_topic: HashMap<Topic, Arc<[Arc<Actor>]>>,
     closed: bool,
+}
+
+/// Who has a name.
+struct Named {
+    actor: Arc<Actor>,
+    /// It was taken out, and only its name is still taken.
+    out: bool,
 }
 
 impl Directory {
@@ -40,7 +47,7 @@ impl Directory {
         let mut maps = self.maps.write();
         maps.check(&identity.name, self.most)?;
         maps.by_id.insert(identity.id, actor.clone());
-        maps.by_name.insert(identity.name.clone(), actor.clone());
+        maps.by_name.insert(identity.name.clone(), Named { actor: actor.clone(), out: false });
         for topic in &actor.config.topics {
             let entry = maps.by_topic.entry(topic.clone()).or_insert_with(|| Arc::new([]));
             *entry = entry.iter().cloned().chain([actor.clone()]).collect();
@@ -53,6 +60,9 @@ impl Directory {
     pub fn remove(&self, id: AgentId) -> Option<Arc<Actor>> {
         let mut maps = self.maps.write();
         let actor = maps.by_id.remove(&id)?;
+        if let Some(named) = maps.by_name.get_mut(&actor.identity.name) {
+            named.out = true;
+        }
         for topic in &actor.config.topics {
             if let Some(entry) = maps.by_topic.get_mut(topic) {
                 *entry = entry.iter().filter(|other| !Arc::ptr_eq(other, &actor)).cloned().collect();
@@ -81,7 +91,7 @@ impl Directory {
 
     pub fn by_name(&self, name: &str) -> Option<Arc<Actor>> {
         let maps = self.maps.read();
-        maps.by_name.get(name).filter(|actor| maps.by_id.contains_key(&actor.identity.id)).cloned()
+        maps.by_name.get(name).filter(|named| !named.out).map(|named| named.actor.clone())
     }
 
     pub fn by_topic(&self, topic: &str) -> Arc<[Arc<Actor>]> {
@@ -117,7 +127,7 @@ impl Maps {
             return Err(DeployError::ShuttingDown);
         }
         if let Some(other) = self.by_name.get(name) {
-            return Err(DeployError::NameTaken { name: name.clone(), by: other.identity.id });
+            return Err(DeployError::NameTaken { name: name.clone(), by: other.actor.identity.id });
         }
         if self.by_name.len() >= most.get() {
             return Err(DeployError::TooMany(most));

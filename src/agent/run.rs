@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cofferdam_engine::{CancelHandle, Limit};
 use tokio::sync::oneshot;
 
-use super::actor::{Actor, After};
+use super::actor::{Actor, After, messages};
 use super::body::{Body, Given, Lost};
 use super::config::OnFailure;
 use super::dead::DeadReason;
@@ -436,7 +436,7 @@ impl Actor {
         drop(desk);
         let drained = Drained { failed, ..left.drained.clone() };
         let cut_off = if drained.cut_off > 0 { "; cut off in a call: its time to drain was over" } else { "" };
-        let detail = format!("{} messages dropped{cut_off}", drained.dropped);
+        let detail = format!("{} dropped{cut_off}", messages(drained.dropped));
         self.over(left, DeadReason::Stopped, &Ok(drained), (EventKind::Stopped, &detail));
     }
 }

@@ -1,7 +1,6 @@
 //! [`Runtime`]: the face of it all.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -26,8 +25,9 @@ use super::lifecycle::State;
 use super::message::{Envelope, HostRequest, ReplyRight};
 use super::post::fan_out;
 use super::room::Ticket;
-use super::timers::{Alarm, Set, Timers, far};
+use super::timers::{Alarm, Set, far};
 use super::usage::AgentInfo;
+use super::wait::{beside, until};
 use crate::audit::{Event, EventKind, Subject};
 use crate::host::agent::{self, Capability, LogLine, MODULE};
 use crate::policy::{Limits, MemoryBytes, SecurityPolicy};
@@ -97,6 +97,7 @@ impl Drop for Inner {
         for actor in self.common.directory.all() {
             self.common.directory.remove(actor.identity.id);
             drop(actor.remove());
+            actor.discard();
             self.common.directory.free(&actor);
         }
     }
@@ -111,22 +112,6 @@ impl Drop for Unsent {
             right.forget();
         }
     }
-}
-
-/// Gives what `future` gives, unless that takes longer than until `at`.
-async fn until<F: Future>(timers: &Timers, at: Instant, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut alarm = None;
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending if Instant::now() >= at => Poll::Ready(None),
-        Poll::Pending => {
-            drop(alarm.take());
-            alarm = Some(Set(timers, timers.at(at, Alarm::Wake(context.waker().clone()))));
-            Poll::Pending
-        }
-    })
-    .await
 }
 
 impl Runtime {
@@ -312,13 +297,21 @@ impl Runtime {
     async fn deliver(&self, to: &Address, envelope: Envelope) -> Result<(), SendError> {
         let common = &self.0.common;
         let actor = common.directory.one(to).ok_or_else(|| UnknownAgent(to.clone()))?;
-        let mut waiting = Unsent(Some(envelope));
-        let begun = Instant::now();
-        let patience = match actor.config.mailbox.when_full {
-            WhenFull::Block(time) => far(begun, time),
-            WhenFull::Reject | WhenFull::DropOldest => begun,
+        let deadline = envelope.deadline;
+        let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let WhenFull::Block(time) = actor.config.mailbox.when_full else {
+            // Nobody waits: it is told at once, without a look at the clock.
+            let (envelope, error) = match actor.offer(envelope, None) {
+                Offered::Taken => return Ok(()),
+                Offered::Full(envelope) => (envelope, SendError::Full(to.clone())),
+                Offered::Refused(envelope, error) => (envelope, error),
+            };
+            drop(Unsent(Some(envelope)));
+            let late = matches!(error, SendError::Full(_)) && is_over();
+            return Err(if late { SendError::TimedOut(to.clone()) } else { error });
         };
-        let deadline = waiting.0.as_ref().and_then(|envelope| envelope.deadline);
+        let mut waiting = Unsent(Some(envelope));
+        let patience = far(Instant::now(), time);
         let at = deadline.map_or(patience, |deadline| deadline.min(patience));
         let mut ticket = Ticket::new(&actor);
         let offered = poll_fn(|context| {
@@ -339,9 +332,7 @@ impl Runtime {
         });
         match until(&common.timers, at, offered).await {
             Some(Ok(())) => Ok(()),
-            Some(Err(SendError::Full(_))) | None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
-                Err(SendError::TimedOut(to.clone()))
-            }
+            Some(Err(SendError::Full(_))) | None if is_over() => Err(SendError::TimedOut(to.clone())),
             Some(Err(error)) => Err(error),
             None => Err(SendError::Full(to.clone())),
         }
@@ -392,20 +383,21 @@ impl Runtime {
     /// There is no such agent, or it is removed already.
     pub async fn remove(&self, id: AgentId) -> Result<(), UnknownAgent> {
         /// However this ends, its name does not stay taken.
-        struct Free<'a>(&'a Common, Arc<Actor>);
-        impl Drop for Free<'_> {
+        struct Removed(Arc<Actor>);
+        impl Drop for Removed {
             fn drop(&mut self) {
-                self.0.stores.forget(&self.1);
-                self.0.directory.free(&self.1);
+                let Self(actor) = self;
+                actor.discard();
+                actor.common.stores.forget(actor);
+                actor.common.directory.free(actor);
             }
         }
-        let common = &self.0.common;
-        let actor = common.directory.remove(id).ok_or_else(|| UnknownAgent::from(id))?;
-        let free = Free(common, actor);
-        if let Some(gone) = free.1.remove() {
+        let removed = Removed(self.0.common.directory.remove(id).ok_or_else(|| UnknownAgent::from(id))?);
+        if let Some(gone) = removed.0.remove() {
             // The sender's end is only dropped when the instance is gone too.
             let _ = gone.await;
         }
+        beside(move || drop(removed)).await;
         Ok(())
     }
 

@@ -27,6 +27,7 @@ pub(super) struct Counters {
     pub bytes_in: AtomicU64,
     pub bytes_out: AtomicU64,
     pub violations: AtomicU64,
+    pub cap_hits: AtomicU64,
     pub said_no: AtomicU64,
     pub cut_off: AtomicU64,
 }
@@ -71,6 +72,7 @@ impl Counters {
             bytes_in: get(&self.bytes_in),
             bytes_out: get(&self.bytes_out),
             violations: get(&self.violations),
+            cap_hits: get(&self.cap_hits),
             failed_messages: get(&self.said_no),
             cut_off: get(&self.cut_off),
         }
@@ -105,6 +107,9 @@ pub struct AgentUsage {
     pub bytes_out: u64,
     /// Host calls that were denied, growths that were refused, traps and calls that a limit stopped.
     pub violations: u64,
+    /// Host calls that were answered with `FULL` or `TOO_LARGE`. They are no violations: a full mailbox is everyday
+    /// business.
+    pub cap_hits: u64,
     /// Messages for which its hook returned a negative status.
     pub failed_messages: u64,
     /// Calls that were cut off because it had no time left to drain.

@@ -123,6 +123,8 @@ pub enum EventKind {
     LimitReached,
     /// The guest wanted to grow past its cap and goes on without.
     RefusedGrowth,
+    /// The guest was told again and again that a cap is reached, and goes on.
+    CapHit,
     /// The guest trapped.
     Trapped,
     /// The guest failed by its own account: an exit code, an error status, an answer that is none.

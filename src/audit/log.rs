@@ -32,13 +32,28 @@ pub struct AuditLogConfig {
     pub burst: u32,
     /// Events of one subject and one kind that are kept each minute in the long run. Default 10.
     pub per_minute: u32,
+    /// Events of all subjects together that are kept at once, but for those that are always kept: a quarter of them
+    /// only of those that tell how guests began and ended. The others are counted, and an event says how many they
+    /// were. Default 10,000.
+    pub all_burst: u32,
+    /// Events of all subjects together that are kept each minute in the long run. Default 1,000.
+    pub all_per_minute: u32,
     #[doc(hidden)]
     pub __more: More,
 }
 
 impl Default for AuditLogConfig {
     fn default() -> Self {
-        Self { file_bytes: MemoryBytes::mib(64), keep: 8, queue: 8_192, burst: 100, per_minute: 10, __more: More::NONE }
+        Self {
+            file_bytes: MemoryBytes::mib(64),
+            keep: 8,
+            queue: 8_192,
+            burst: 100,
+            per_minute: 10,
+            all_burst: 10_000,
+            all_per_minute: 1_000,
+            __more: More::NONE,
+        }
     }
 }
 
@@ -74,8 +89,9 @@ pub enum AuditError {
 ///
 /// - **Order**: as they were recorded. **Rotation**: by size; see [`AuditLogConfig`].
 /// - **Events that are alike**, of one subject and kind, are kept up to [`AuditLogConfig::burst`] and then at a
-///   rate: what one guest does again and again does not push out the rest. How many were left out is said when
-///   the next of them is kept, at a flush, and when nothing has happened for a while.
+///   rate: what one guest does again and again does not push out the rest. Nor do many that do a little each:
+///   [`AuditLogConfig::all_burst`] is for all together. How many were left out is said when the next of them is
+///   kept, at a flush, and when nothing has happened for a while.
 /// - **A full queue or a failing disk** never stops a guest. What is lost is counted ([`AuditSink::lost`]), said
 ///   once in the log of this process, and noted in the file, as an event
 ///   [`EventKind::Lost`](super::EventKind::Lost), when it can be written again.
@@ -98,7 +114,8 @@ impl AuditLog {
         let path = path.into();
         let failed = |error| AuditError::File { path: path.clone(), error };
         let lost = Arc::new(AtomicU64::new(0));
-        let throttle = Arc::new(Throttle::new(config.burst, config.per_minute));
+        let throttle =
+            Arc::new(Throttle::new((config.burst, config.per_minute), (config.all_burst, config.all_per_minute)));
         let writer = Writer::open(path.clone(), config, lost.clone(), throttle.clone())?;
         let (to_writer, jobs) = queue(config.queue);
         let builder = std::thread::Builder::new().name("cofferdam-audit".into());
@@ -117,7 +134,7 @@ impl AuditLog {
 impl AuditSink for AuditLog {
     fn record(&self, event: Event) {
         if let Verdict::Kept(left_out) = self.throttle.admit(&event, Instant::now()) {
-            left_out.into_iter().map(|event| *event).chain([event]).for_each(|event| self.push(event));
+            left_out.into_iter().chain([event]).for_each(|event| self.push(event));
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
@@ -93,7 +93,7 @@ impl Writer {
     }
 
     fn say_left_out(&mut self) {
-        for event in self.throttle.left_out() {
+        for event in self.throttle.left_out(Instant::now()) {
             self.keep(&event);
         }
     }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     fn writer(path: &Path) -> Writer {
-        let throttle = Arc::new(Throttle::new(1, 0));
+        let throttle = Arc::new(Throttle::new((1, 0), (1, 0)));
         Writer::open(path.to_owned(), &AuditLogConfig::default(), Arc::default(), throttle).expect("it is free")
     }
 

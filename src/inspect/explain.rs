@@ -470,7 +470,13 @@ impl Answer<'_> {
         };
         let names: Vec<_> = functions.iter().take(6).map(|(name, _)| format!("`{}`", Printable::new(name))).collect();
         let params = ty.map_or(0, |ty| ty.params().len());
-        let advice = (params > 0).then(|| format!("It takes {params} arguments, which stand after the module"));
+        let is_agent = ["handle_message", "on_timer"].iter().any(|hook| functions.iter().any(|(name, _)| name == hook));
+        let advice = if is_agent {
+            // It can be run, but that is hardly what is wanted.
+            Some("It is an agent: `cofferdam up` runs it, by a file whose entry for it grants the same".to_owned())
+        } else {
+            (params > 0).then(|| format!("It takes {params} arguments, which stand after the module"))
+        };
         let step = Step { options: vec![format!("--invoke={first}")], policy_line: None, fill_in: false };
         let what = format!("{why}; functions to call are {}", names.join(", "));
         self.missing.push(Missing { reason: "function", what, step: Some(step), advice });

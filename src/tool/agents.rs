@@ -61,7 +61,7 @@ impl ToolRegistry {
         };
         let failed = |why: &dyn std::fmt::Display| ToolFailure::Failed(why.to_string());
         let arguments = parsed.map_err(|error| failed(&format_args!("the arguments are {error}")))?;
-        let (done, work) = self.run(entry, &arguments, &CallOptions::default().cancel(cancel));
+        let (done, work) = self.run(entry, &arguments, &CallOptions::default().cancel(cancel), Some(&call.agent));
         call.cost.add_work(work);
         let receipt = match &done {
             Ok(output) => output.receipt.as_ref(),

@@ -191,7 +191,7 @@ impl ToolRegistry {
     /// As [`ToolRegistry::call`].
     pub fn call_with(&self, name: &str, arguments: &Value, options: &CallOptions) -> Result<ToolOutput, ToolError> {
         let entry = self.entry(name)?;
-        self.run(&entry, arguments, options).0
+        self.run(&entry, arguments, options, None).0
     }
 
     /// Calls the tool `name` on a worker, waiting for one if none is free. Dropping the future cancels the call.
@@ -217,7 +217,7 @@ impl ToolRegistry {
         let options = options.cancel(&cancel);
         let _cancel_on_drop = CancelOnDrop(Some(cancel));
         let registry = self.clone();
-        work_on(&self.0.resources, move || registry.run(&entry, &arguments, &options).0).await?
+        work_on(&self.0.resources, move || registry.run(&entry, &arguments, &options, None).0).await?
     }
 
     /// Room for a call by an agent, if there is any.
@@ -246,15 +246,23 @@ impl ToolRegistry {
         })
     }
 
-    /// Runs it, and says what the work of the host's own was worth in fuel beside [`Entry::price`].
+    /// Runs it, for the agent called `by` if there is one, and says what the work of the host's own was worth in
+    /// fuel beside [`Entry::price`].
     pub(super) fn run(
         &self,
         entry: &Entry,
         arguments: &Value,
         options: &CallOptions,
+        by: Option<&str>,
     ) -> (Result<ToolOutput, ToolError>, u64) {
         let mut work = 0;
         let done = entry.run(&self.0.resources, arguments, options, &mut work);
+        let record = |event: Event| {
+            self.0.audit.record(match by {
+                Some(agent) => event.by(agent),
+                None => event,
+            });
+        };
         let subject = || Subject::tool(entry.tool.name());
         match &done {
             Ok(output) => {
@@ -262,13 +270,13 @@ impl ToolRegistry {
                 if let Some(receipt) = refused {
                     let detail = format!("{} growths of memory", receipt.refused_growths);
                     let event = Event::new(subject(), EventKind::RefusedGrowth, detail).with_receipt(receipt.clone());
-                    self.0.audit.record(event);
+                    record(event);
                 }
             }
             Err(error) => {
                 let mut event = Event::new(subject(), kind(error), error.to_string());
                 event.receipt = error.receipt().cloned();
-                self.0.audit.record(event);
+                record(event);
             }
         }
         (done, work)

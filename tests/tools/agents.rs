@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cofferdam::agent::{AgentConfig, AgentId, AgentName, FuelRate, RequestError, Runtime};
+use cofferdam::audit::{AuditText, EventKind, MemorySink};
 use cofferdam::host::agent::{AllowedTools, Capability, MAX_TOOL_DEPTH, ToolCaller};
 use cofferdam::policy::{Fuel, Grants, MemoryBytes};
 use cofferdam::sandbox::{CallOptions, ResourceConfig, Resources};
@@ -278,4 +279,22 @@ fn an_agent_pays_for_what_its_arguments_are_compared_with() {
     tools.replace(Slow(json!({"properties": wide}), Arc::default())).expect("it is there");
     assert!(price(10_000) > 10 * large);
     assert!(ToolCaller::price(&tools, "nothing", b"{}") > 0, "it is read all the same");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_says_which_agent_called_a_tool() {
+    let resources = Resources::new(&ResourceConfig::default());
+    let audit = Arc::new(MemorySink::new(100));
+    let tools = ToolRegistry::with(resources.clone(), 10, audit.clone());
+    let refuses = json!({"type": "object", "required": ["x"]});
+    let next = Next { runtime: Arc::default(), executor: Handle::current(), calls: Arc::default(), any: refuses };
+    tools.add(next).expect("it is the first");
+    let (runtime, _) = agents(1, resources, tools.clone()).await;
+    let to = "a0".parse().expect("it is a name");
+    runtime.request(&to, br#"{"n":0}"#, Duration::from_secs(60)).await.expect("it answers");
+    assert!(tools.call("next", &json!({})).is_err());
+    let events = audit.events();
+    let denied = events.iter().filter(|event| event.kind == EventKind::DeniedCall);
+    let by: Vec<_> = denied.map(|event| event.by.as_ref().map(AuditText::as_str)).collect();
+    assert_eq!(by, [Some("a0"), None]);
 }

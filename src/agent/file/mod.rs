@@ -113,6 +113,10 @@ pub struct AgentPart {
     /// Violations after which it is ended. Default: however many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_violations: Option<Count>,
+    /// Host calls answered with `FULL` or `TOO_LARGE` after which it is ended, full mailboxes of busy peers among
+    /// them. Default: however many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cap_hits: Option<Count>,
     /// Timers that may be pending at once. Default 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timers: Option<SmallCount>,

@@ -216,6 +216,7 @@ impl Check<'_> {
                 Some(OnFailurePart::Restart(times)) => OnFailure::Restart { times: times.0 },
             },
             max_violations: part.max_violations.map(|most| most.0),
+            max_cap_hits: part.max_cap_hits.map(|most| most.0),
             timers: part.timers.map_or(default.timers, |most| as_usize(most.0.into())),
             requests: part.requests.map_or(default.requests, |most| as_usize(most.0.into())),
             calls: part.calls.map_or(default.calls, |most| as_usize(most.0.into())),

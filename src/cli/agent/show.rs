@@ -78,6 +78,7 @@ pub fn info(value: &Value) -> String {
         line("messages out", format!("{}, {} bytes", at(value, "/usage/messages_out"), at(value, "/usage/bytes_out"))),
         line("host calls", at(value, "/usage/host_calls")),
         line("violations", at(value, "/usage/violations")),
+        line("cap hits", at(value, "/usage/cap_hits")),
     ];
     let policy = ["level", "fuel_mode"].map(|key| line(key, at(value, &format!("/policy/{key}"))));
     let limits = value.pointer("/policy/limits").and_then(Value::as_object).into_iter().flatten();

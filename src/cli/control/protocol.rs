@@ -225,6 +225,7 @@ pub fn agent(info: &AgentInfo) -> Value {
             "bytes_in": usage.bytes_in,
             "bytes_out": usage.bytes_out,
             "violations": usage.violations,
+            "cap_hits": usage.cap_hits,
             "failed_messages": usage.failed_messages,
             "cut_off": usage.cut_off,
         },

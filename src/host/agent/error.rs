@@ -1,6 +1,6 @@
 //! [`AbiError`]: every way in which a host function of an agent can say no.
 
-use cofferdam_engine::{HostError, OutOfBounds};
+use cofferdam_engine::{Caller, HostError, OutOfBounds};
 
 /// What a host function answers instead of a result: numbers below 0, the same in every function. They are
 /// part of the binary interface: a number never changes its meaning.
@@ -107,6 +107,16 @@ impl From<OutOfBounds> for Failure {
 
 /// What the body of a host function ends with.
 pub(super) type Done<T> = Result<T, Failure>;
+
+/// The same as [`status`], for what has a cap: being told that it is reached is counted for the agent of `caller`.
+pub(super) fn capped<T: From<i32>>(caller: &mut Caller<'_>, function: &str, done: Done<T>) -> Result<T, HostError> {
+    if let Err(Failure::Code(error @ (AbiError::Full | AbiError::TooLarge))) = &done
+        && let Ok(agent) = super::state(caller)
+    {
+        agent.hit_cap(function, *error);
+    }
+    status(done)
+}
 
 /// The number for the guest: a result, 0 or above, or a code.
 pub(super) fn status<T: From<i32>>(done: Done<T>) -> Result<T, HostError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cofferdam_engine::{Caller, HostFunc, HostPrice, Imports, OutOfBounds};
 
-use super::error::{AbiError, Done, length, status};
+use super::error::{AbiError, Done, capped, length, status};
 use super::{MODULE, price, state, state_and_memory};
 
 /// Bytes into the export that runs and out of it.
@@ -28,7 +28,11 @@ pub(super) fn define(imports: &mut Imports) {
         "input_read",
         HostFunc::typed(|caller, (ptr, len, at)| status(read(caller, From::Input, ptr, len, at))).priced(COPY),
     );
-    add("output_write", HostFunc::typed(|caller, (ptr, len)| status(output_write(caller, ptr, len))).priced(COPY));
+    let writes = HostFunc::typed(|caller, (ptr, len)| {
+        let done = output_write(caller, ptr, len);
+        capped(caller, "output_write", done)
+    });
+    add("output_write", writes.priced(COPY));
     add(
         "result_read",
         HostFunc::typed(|caller, (ptr, len, at)| status(read(caller, From::Result, ptr, len, at))).priced(COPY),

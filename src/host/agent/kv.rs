@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cofferdam_engine::{Caller, HostError, HostFunc, HostPrice, Imports, Wake};
 
-use super::error::{AbiError, Done, status};
+use super::error::{AbiError, Done, capped};
 use super::io::give_paid;
 use super::store::{KvError, KvHandle, MAX_KEY};
 use super::{Capability, MODULE, state};
@@ -25,10 +25,26 @@ const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
 pub(super) fn define(imports: &mut Imports) {
     let mut add = |name, price, func: HostFunc| imports.host(MODULE, name, func.priced(price));
-    add("kv_get", READ, HostFunc::typed(|caller, (k, kl, p, cap)| status(kv_get(caller, (k, kl), p, cap))));
-    add("kv_set", WRITE, HostFunc::typed(|caller, (k, kl, p, len)| status(kv_set(caller, (k, kl), p, len))));
-    add("kv_delete", WRITE, HostFunc::typed(|caller, (k, kl)| status(kv_delete(caller, (k, kl)))));
-    add("kv_list", READ, HostFunc::typed(|caller, (k, kl, p, cap)| status(kv_list(caller, (k, kl), p, cap))));
+    let gets = HostFunc::typed(|caller, (k, kl, p, cap)| {
+        let done = kv_get(caller, (k, kl), p, cap);
+        capped(caller, "kv_get", done)
+    });
+    add("kv_get", READ, gets);
+    let sets = HostFunc::typed(|caller, (k, kl, p, len)| {
+        let done = kv_set(caller, (k, kl), p, len);
+        capped(caller, "kv_set", done)
+    });
+    add("kv_set", WRITE, sets);
+    let deletes = HostFunc::typed(|caller, (k, kl)| {
+        let done = kv_delete(caller, (k, kl));
+        capped(caller, "kv_delete", done)
+    });
+    add("kv_delete", WRITE, deletes);
+    let lists = HostFunc::typed(|caller, (k, kl, p, cap)| {
+        let done = kv_list(caller, (k, kl), p, cap);
+        capped(caller, "kv_list", done)
+    });
+    add("kv_list", READ, lists);
 }
 
 /// The agent's storage and the key, with what reading the key costs.

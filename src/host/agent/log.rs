@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cofferdam_engine::{Caller, HostFunc, HostPrice, Imports};
 
-use super::error::{AbiError, Done, status};
+use super::error::{AbiError, Done, capped};
 use super::{MODULE, price, state_and_memory};
 use crate::host::wasi::clock::ClockId;
 use crate::sandbox::Printable;
@@ -111,7 +111,10 @@ impl Default for Log {
 }
 
 pub(super) fn define(imports: &mut Imports) {
-    let log = HostFunc::typed(|caller, (level, ptr, len)| status(log(caller, level, ptr, len)));
+    let log = HostFunc::typed(|caller, (level, ptr, len)| {
+        let done = log(caller, level, ptr, len);
+        capped(caller, "log", done)
+    });
     imports.host(MODULE, "log", log.priced(LINE));
 }
 

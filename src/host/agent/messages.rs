@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cofferdam_engine::{Caller, HostFunc, Imports, Wake};
 
-use super::error::{Done, length, status};
+use super::error::{Done, capped, length, status};
 use super::io::{copy, slice};
 use super::{AbiError, MODULE, price, state, state_and_memory};
 use crate::agent::post::{Outgoing, Post, Sent};
@@ -33,28 +33,40 @@ impl Messages {
     }
 }
 
+// Prices are measured by the bench `fuel_honesty`.
 pub(super) fn define(imports: &mut Imports) {
     let mut host = |name, func| imports.host(MODULE, name, func);
-    let sends = HostFunc::typed(|caller, (to, to_len, ptr, len)| status(send(caller, (to, to_len), (ptr, len), None)));
-    host("send_message", sends.priced(price(PER_RECEIVER)));
+    let sends = HostFunc::typed(|caller, (to, to_len, ptr, len)| {
+        let done = send(caller, (to, to_len), (ptr, len), None);
+        capped(caller, "send_message", done)
+    });
+    host("send_message", sends.priced(price(SEND)));
     let asks = HostFunc::typed(|caller, (to, to_len, ptr, len, timeout): (u32, u32, u32, u32, u32)| {
-        status(send(caller, (to, to_len), (ptr, len), Some(Duration::from_millis(timeout.into()))))
+        let done = send(caller, (to, to_len), (ptr, len), Some(Duration::from_millis(timeout.into())));
+        capped(caller, "request", done)
     });
     host("request", asks.priced(price(1_000)));
     let receives = HostFunc::typed(|caller, (ptr, cap, timeout)| status(receive(caller, ptr, cap, timeout)));
-    host("receive_message", receives.priced(price(500)));
+    host("receive_message", receives.priced(price(200)));
     host("message_from", HostFunc::typed(|caller, (ptr, cap)| status(from(caller, ptr, cap))));
     host("message_topic", HostFunc::typed(|caller, (ptr, cap)| status(topic(caller, ptr, cap))));
     host("message_kind", HostFunc::typed(|caller, ()| status(kind(caller))).quick());
     host("message_correlation", HostFunc::typed(|caller, ()| status(correlation(caller))).quick());
-    let replies = HostFunc::typed(|caller, (ptr, len)| status(reply(caller, ptr, len)));
-    host("reply", replies.priced(price(500)));
-    let sets = HostFunc::typed(|caller, (after, token): (u32, i64)| status(set_timer(caller, after, token)));
-    host("set_timer", sets.priced(price(500)));
+    let replies = HostFunc::typed(|caller, (ptr, len)| {
+        let done = reply(caller, ptr, len);
+        capped(caller, "reply", done)
+    });
+    host("reply", replies.priced(price(250)));
+    let sets = HostFunc::typed(|caller, (after, token): (u32, i64)| {
+        let done = set_timer(caller, after, token);
+        capped(caller, "set_timer", done)
+    });
+    host("set_timer", sets.priced(price(250)));
 }
 
-/// Fuel for handing a message to one receiver.
-const PER_RECEIVER: u64 = 400;
+/// Fuel for sending a message, with its first receiver; and for each further one.
+const SEND: u64 = 400;
+const FURTHER_RECEIVER: u64 = 100;
 
 /// Longest address: a topic with its `#`.
 const MAX_ADDRESS: u32 = 65;
@@ -82,7 +94,7 @@ fn send(
         let (state, memory) = state_and_memory(caller)?;
         let to = std::str::from_utf8(slice(memory, to, to_len)?).map_err(|_| AbiError::Invalid)?;
         let more = state.messages.post()?.receivers(to).saturating_sub(1);
-        caller.charge(more.saturating_mul(PER_RECEIVER))?;
+        caller.charge(more.saturating_mul(FURTHER_RECEIVER))?;
     }
     let (state, memory) = state_and_memory(caller)?;
     let to = std::str::from_utf8(slice(memory, to, to_len)?).map_err(|_| AbiError::Invalid)?;

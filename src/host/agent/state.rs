@@ -161,6 +161,13 @@ impl AgentState {
         AbiError::Denied
     }
 
+    /// The guest has been told that a cap is reached: counted, if a runtime keeps it.
+    pub(super) fn hit_cap(&self, function: &str, error: AbiError) {
+        if let Some(post) = &self.messages.post {
+            post.hit_cap(function, error);
+        }
+    }
+
     /// Puts the policy's caps over it, and makes what is still the host's own repeatable where the policy wants
     /// that.
     pub(in crate::host) fn apply(&mut self, limits: &Limits, determinism: Determinism) {

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use cofferdam_engine::{Caller, HostError, HostFinish, HostFunc, HostFuture, Imports, Value, WasmValues, signature};
 
-use super::error::{AbiError, Done, status};
+use super::error::{AbiError, Done, capped};
 use super::io::give;
 use super::{Capability, MODULE, price, state};
 
@@ -200,7 +200,7 @@ pub(super) fn define(imports: &mut Imports) {
         let begun = match begin(caller, params) {
             Ok(begun) => begun,
             Err(failure) => {
-                let code = status::<i32>(Err(failure))?;
+                let code = capped::<i32>(caller, "call_tool", Err(failure))?;
                 let finish: HostFinish = Box::new(move |_, results| answer(code, results));
                 return Ok(Box::pin(ready(Ok(finish))) as HostFuture);
             }
@@ -208,11 +208,12 @@ pub(super) fn define(imports: &mut Imports) {
         Ok(Box::pin(async move {
             let outcome = begun.await;
             Ok(Box::new(move |caller: &mut Caller<'_>, results: &mut [Value]| {
-                answer(status(end(caller, out, cap, outcome))?, results)
+                let done = end(caller, out, cap, outcome);
+                answer(capped(caller, "call_tool", done)?, results)
             }) as HostFinish)
         }))
     });
-    imports.host(MODULE, "call_tool", func.priced(price(5_000)));
+    imports.host(MODULE, "call_tool", func.priced(price(7_500)));
 }
 
 fn answer(code: i32, results: &mut [Value]) -> Result<(), HostError> {
