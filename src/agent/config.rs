@@ -29,10 +29,11 @@ pub struct AgentConfig {
     pub publish: BTreeSet<Topic>,
     /// What follows when it traps or is stopped by a limit.
     pub on_failure: OnFailure,
-    /// Violations that end it: host calls that were denied, growths that were refused, traps. `None`: however many.
+    /// Violations that it may have, and with one more it is ended: host calls that were denied, growths that were
+    /// refused, traps. `None`: however many.
     pub max_violations: Option<u64>,
-    /// Host calls answered with `FULL` or `TOO_LARGE` since its start that end it, full mailboxes of busy peers among
-    /// them. `None`: however many.
+    /// Host calls answered with `FULL` or `TOO_LARGE` since its start that it may have, full mailboxes of busy peers
+    /// among them; with one more it is ended. `None`: however many.
     pub max_cap_hits: Option<u64>,
     /// Timers that may be pending at once. Default 64.
     pub timers: usize,

@@ -97,11 +97,11 @@ pub struct AgentPart {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub publish: Vec<Topic>,
-    /// Agents to which it may send, by name; "*" for all. Default: none.
+    /// Agents to which it may send, by name; ["*"] for all. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub peers: Vec<PeerPart>,
-    /// Tools that it may call, by name; "*" for all. Default: none.
+    /// Tools that it may call, by name; ["*"] for all. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<String>,
     /// How much may wait for it, and what happens to more.
@@ -110,11 +110,11 @@ pub struct AgentPart {
     /// What follows when it traps or is stopped by a limit: "fail", or `{ restart = 3 }`. Default "fail".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailurePart>,
-    /// Violations after which it is ended. Default: however many.
+    /// Violations that it may have; with one more it is ended. Default: however many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_violations: Option<Count>,
-    /// Host calls answered with `FULL` or `TOO_LARGE` after which it is ended, full mailboxes of busy peers among
-    /// them. Default: however many.
+    /// Host calls answered with `FULL` or `TOO_LARGE` that it may have, full mailboxes of busy peers among them; with
+    /// one more it is ended. Default: however many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cap_hits: Option<Count>,
     /// Timers that may be pending at once. Default 64.
