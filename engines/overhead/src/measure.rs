@@ -1,0 +1,139 @@
+//! How it is measured: every round does a task once in every column, and the order turns, so that whatever else the
+//! machine does disturbs all alike; the shortest round of a column is the one that was disturbed least.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::column::Column;
+use crate::report::{Cell, EngineReport, TaskReport};
+use crate::subject::{self, Subject};
+use crate::task::{Guests, KERNELS, Task};
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Rounds of every task.
+    pub rounds: u32,
+    /// How long the raw engine is to take for its part of a round.
+    pub round: Duration,
+}
+
+impl Settings {
+    /// What the page is made of.
+    pub const FULL: Self = Self { rounds: 60, round: Duration::from_micros(1_500) };
+    /// Enough to see that all of it runs.
+    pub const QUICK: Self = Self { rounds: 5, round: Duration::from_micros(200) };
+}
+
+/// Every column on one engine.
+pub struct Subjects {
+    engine: String,
+    all: Vec<(Column, Box<dyn Subject>)>,
+}
+
+impl Subjects {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// An unknown engine, or the engine's own failure.
+    pub fn new(engine: &str, guests: &Guests) -> Result<Self> {
+        let make = |column| Ok((column, subject::subject(engine, column, guests)?));
+        let all = Column::ALL.into_iter().map(make).collect::<Result<_>>()?;
+        Ok(Self { engine: engine.to_owned(), all })
+    }
+
+    /// Does `task` in every column and gives the answer, which must be the same in all.
+    ///
+    /// # Errors
+    /// A column that failed, or gave another answer.
+    pub fn agree(&mut self, task: Task, times: u32) -> Result<i64> {
+        let mut first = None;
+        for (column, subject) in &mut self.all {
+            let place = || format!("{}, {}, {}", self.engine, column.name(), task.name());
+            let answer = subject.run(task, times).with_context(place)?.answer;
+            let expected = *first.get_or_insert(answer);
+            ensure!(answer == expected, "{}: the answer is {answer} and not {expected}", place());
+        }
+        first.context("there are no columns")
+    }
+
+    /// Checks that every column answers every task alike, and the kernels as they are known to. This also is the
+    /// first run of everything, which is not measured.
+    ///
+    /// # Errors
+    /// As [`Subjects::agree`]; a kernel's wrong answer.
+    pub fn check(&mut self) -> Result<()> {
+        for task in subject::tasks(&self.engine) {
+            let answer = self.agree(task, 1)?;
+            if let Task::Kernel(at) = task {
+                let known = KERNELS[at].answer;
+                ensure!(answer == known, "{}: `{}` gives {answer} and not {known}", self.engine, task.name());
+            }
+        }
+        Ok(())
+    }
+
+    /// How often the raw engine does `task` in the time of a round.
+    fn times(&mut self, task: Task, settings: &Settings) -> Result<u32> {
+        let (_, raw) = self.all.first_mut().context("there are no columns")?;
+        let mut times = 1;
+        while times < task.most() {
+            let took = raw.run(task, times)?.took;
+            if took >= settings.round {
+                break;
+            }
+            let wanted = settings.round.as_secs_f64() / took.as_secs_f64().max(1e-7) * f64::from(times);
+            // A short first go says little, so it is not trusted with more than tenfold.
+            times = (wanted.ceil() as u32).clamp(times + 1, times.saturating_mul(10)).min(task.most());
+        }
+        Ok(times)
+    }
+
+    /// Measures one task.
+    ///
+    /// # Errors
+    /// A column that failed, or gave another answer than the first.
+    pub fn task(&mut self, task: Task, settings: &Settings) -> Result<TaskReport> {
+        let times = self.times(task, settings)?;
+        let expected = self.agree(task, times)?;
+        let columns = self.all.len();
+        let mut took = vec![Vec::with_capacity(settings.rounds as usize); columns];
+        for round in 0..settings.rounds as usize {
+            for at in 0..columns {
+                // Turned by one each round, and every other round backwards, so that all have all neighbours' caches.
+                let at = (if round % 2 == 0 { at } else { columns - 1 - at } + round / 2) % columns;
+                let (column, subject) = &mut self.all[at];
+                let done = subject.run(task, times)?;
+                ensure!(done.answer == expected, "{}: {} answers {}", task.name(), column.name(), done.answer);
+                took[at].push(done.took.as_nanos() as f64 / f64::from(times) / f64::from(task.units()));
+            }
+        }
+        let cells = self.all.iter().zip(took).map(|((column, _), took)| cell(*column, took)).collect();
+        Ok(TaskReport { task: task.name().to_owned(), times, cells })
+    }
+}
+
+/// Least, median and 90th percentile.
+fn cell(column: Column, mut took: Vec<f64>) -> Cell {
+    took.sort_by(f64::total_cmp);
+    let at = |part: f64| took.get(((took.len() as f64 * part) as usize).min(took.len().saturating_sub(1)));
+    let at = |part| at(part).copied().unwrap_or_default();
+    Cell { column: column.name().to_owned(), least_ns: at(0.0), median_ns: at(0.5), p90_ns: at(0.9) }
+}
+
+/// Measures every task on one engine; `each` is told of every task before it begins.
+///
+/// # Errors
+/// An unknown engine; anything that failed or answered wrongly.
+pub fn engine(name: &str, guests: &Guests, settings: &Settings, mut each: impl FnMut(Task)) -> Result<EngineReport> {
+    let mut subjects = Subjects::new(name, guests)?;
+    subjects.check()?;
+    let mut tasks = Vec::new();
+    for task in subject::tasks(name) {
+        each(task);
+        tasks.push(subjects.task(task, settings)?);
+    }
+    let engine = cofferdam::engines::by_name(name)?;
+    Ok(EngineReport { engine: name.to_owned(), version: engine.descriptor().version.to_owned(), tasks })
+}
