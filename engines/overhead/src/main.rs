@@ -8,7 +8,7 @@ use cofferdam_overhead::machine::Watch;
 use cofferdam_overhead::measure::{self, Settings};
 use cofferdam_overhead::report::Report;
 use cofferdam_overhead::subject::ENGINES;
-use cofferdam_overhead::task::Guests;
+use cofferdam_overhead::task::{Guests, Task};
 use cofferdam_overhead::{page, table};
 
 /// Measures what each limit costs on each engine, as ratios to the raw engine in the same run.
@@ -21,6 +21,9 @@ struct Options {
     /// Only this engine; may be given again.
     #[arg(long, value_name = "NAME", value_parser = ENGINES)]
     engine: Vec<String>,
+    /// Only this task, by its name in the tables; may be given again.
+    #[arg(long, value_name = "NAME", value_parser = |name: &str| Task::by_name(name).ok_or("there is no such task"))]
+    task: Vec<Task>,
     /// Rounds of every task.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: Option<u32>,
@@ -31,10 +34,10 @@ struct Options {
     #[arg(long)]
     json: bool,
     /// Writes docs/performance.md, its plots, and the figures that they are made of. Needs every engine.
-    #[arg(long, conflicts_with_all = ["engine", "quick"])]
+    #[arg(long, conflicts_with_all = ["engine", "task", "quick"])]
     write: bool,
     /// Measures nothing: writes the page and its plots anew from the figures that are kept.
-    #[arg(long, conflicts_with_all = ["engine", "quick", "rounds", "write"])]
+    #[arg(long, conflicts_with_all = ["engine", "task", "quick", "rounds", "write"])]
     rewrite: bool,
 }
 
@@ -51,7 +54,14 @@ fn run(options: &Options) -> Result<Report> {
         if !options.engine.is_empty() && !options.engine.iter().any(|wanted| wanted == name) {
             continue;
         }
-        engines.push(measure::engine(name, &guests, &settings, |task| eprintln!("{name}: {}", task.name()))?);
+        let wanted = |task: Task| {
+            let wanted = options.task.is_empty() || options.task.contains(&task);
+            if wanted {
+                eprintln!("{name}: {}", task.name());
+            }
+            wanted
+        };
+        engines.push(measure::engine(name, &guests, &settings, wanted)?);
     }
     ensure!(!engines.is_empty(), "there is nothing to measure");
     Ok(Report { machine: watch.end(), rounds: settings.rounds, engines })

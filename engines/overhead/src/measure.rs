@@ -122,17 +122,23 @@ fn cell(column: Column, mut took: Vec<f64>) -> Cell {
     Cell { column: column.name().to_owned(), least_ns: at(0.0), median_ns: at(0.5), p90_ns: at(0.9) }
 }
 
-/// Measures every task on one engine; `each` is told of every task before it begins.
+/// Measures those tasks on one engine that `wanted` says yes to, each before it begins.
 ///
 /// # Errors
 /// An unknown engine; anything that failed or answered wrongly.
-pub fn engine(name: &str, guests: &Guests, settings: &Settings, mut each: impl FnMut(Task)) -> Result<EngineReport> {
+pub fn engine(
+    name: &str,
+    guests: &Guests,
+    settings: &Settings,
+    mut wanted: impl FnMut(Task) -> bool,
+) -> Result<EngineReport> {
     let mut subjects = Subjects::new(name, guests)?;
     subjects.check()?;
     let mut tasks = Vec::new();
     for task in subject::tasks(name) {
-        each(task);
-        tasks.push(subjects.task(task, settings)?);
+        if wanted(task) {
+            tasks.push(subjects.task(task, settings)?);
+        }
     }
     let engine = cofferdam::engines::by_name(name)?;
     Ok(EngineReport { engine: name.to_owned(), version: engine.descriptor().version.to_owned(), tasks })
