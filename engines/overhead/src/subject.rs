@@ -4,10 +4,11 @@ mod adapter;
 mod raw;
 mod sandbox;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use cofferdam_prepare::FuelMode;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::column::Column;
 use crate::task::{Guests, KernelModule, Task};
@@ -15,7 +16,7 @@ use crate::task::{Guests, KernelModule, Task};
 /// What one go took and gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Done {
-    /// Wall-clock time of the work itself.
+    /// Time that the processor spent on the work itself.
     pub took: Duration,
     /// The same on every engine in every column.
     pub answer: i64,
@@ -23,9 +24,26 @@ pub struct Done {
 
 impl Done {
     /// Adds what was done since `began`.
-    fn add(&mut self, began: Instant, answer: i64) {
+    fn add(&mut self, began: Began, answer: i64) {
         self.took += began.elapsed();
         self.answer = self.answer.wrapping_add(answer);
+    }
+}
+
+/// A moment by the clock of this thread's processor time, which stands still while other threads run: everything that is
+/// measured runs on one thread, and a round that was interrupted is as good as any.
+#[derive(Clone, Copy)]
+struct Began(Duration);
+
+impl Began {
+    fn now() -> Self {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        // Neither part of it is ever negative.
+        Self(Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32))
+    }
+
+    fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use cofferdam::engines;
@@ -15,7 +15,7 @@ use cofferdam_prepare::{
     validate,
 };
 
-use super::{Done, PerModule, Subject, export};
+use super::{Began, Done, PerModule, Subject, export};
 use crate::task::{GROWN, Guests, KERNELS, Task};
 
 /// What is bounded beside fuel, which is always counted.
@@ -161,7 +161,7 @@ impl Subject for Adapter {
         match task {
             Task::Compile => {
                 for _ in 0..times {
-                    let began = Instant::now();
+                    let began = Began::now();
                     let module = compiled(&*self.engine, self.mode, black_box(&self.bytes))?;
                     done.add(began, exports(&*module));
                 }
@@ -169,13 +169,13 @@ impl Subject for Adapter {
             Task::Load => {
                 for _ in 0..times {
                     let sealed = self.artefact.clone().context("this engine saves no code")?;
-                    let began = Instant::now();
+                    let began = Began::now();
                     let module = self.load(sealed)?;
                     done.add(began, exports(&*module));
                 }
             }
             Task::Instantiate => {
-                let began = Instant::now();
+                let began = Began::now();
                 for _ in 0..times {
                     let mut live = self.instance()?;
                     let add = live.func("add")?;
@@ -185,7 +185,7 @@ impl Subject for Adapter {
             }
             Task::Call => {
                 let add = self.ops.func("add")?;
-                let began = Instant::now();
+                let began = Began::now();
                 for _ in 0..times {
                     let store = &mut self.ops.store;
                     store.call(add, black_box(&args), black_box(&mut results), &mut budget).map_err(stopped)?;
@@ -194,7 +194,7 @@ impl Subject for Adapter {
             }
             Task::HostCall => {
                 let calls = self.ops.func("calls")?;
-                let began = Instant::now();
+                let began = Began::now();
                 self.ops.call(calls, times, &mut results, &mut budget)?;
                 done.add(began, number(&results)?);
             }
@@ -202,7 +202,7 @@ impl Subject for Adapter {
                 for _ in 0..times {
                     let mut live = self.instance()?;
                     let grow = live.func("grow")?;
-                    let began = Instant::now();
+                    let began = Began::now();
                     live.call(grow, GROWN, &mut results, &mut budget)?;
                     done.add(began, number(&results)?);
                 }
@@ -212,7 +212,7 @@ impl Subject for Adapter {
                 let func = live.func(&export(KERNELS[at].name))?;
                 let ty = live.store.func_type(func).context("the kernel has no type")?;
                 let mut results = Value::results_of(&ty);
-                let began = Instant::now();
+                let began = Began::now();
                 live.call(func, times, &mut results, &mut budget)?;
                 done.add(began, number(&results)?);
             }

@@ -1,7 +1,6 @@
 //! The front door: what an embedder calls, with everything that a sandbox does for it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use cofferdam::cache::{DiskCache, DiskCacheConfig};
@@ -12,7 +11,7 @@ use cofferdam_engine::Engine;
 use tempfile::TempDir;
 
 use super::adapter::{DEADLINE, MEMORY_CAP, host_add, number};
-use super::{Done, PerModule, Subject, export};
+use super::{Began, Done, PerModule, Subject, export};
 use crate::task::{GROWN, Guests, KERNELS, Task};
 
 pub(super) struct Sandboxed {
@@ -58,7 +57,7 @@ impl Sandboxed {
         let mut done = Done::default();
         for _ in 0..times {
             let sandbox = sandbox(&self.engine, cache)?;
-            let began = Instant::now();
+            let began = Began::now();
             let module = sandbox.load(&self.bytes)?;
             done.add(began, exports(&module));
         }
@@ -76,7 +75,7 @@ impl Subject for Sandboxed {
             Task::Load => done = self.loads(Some(&self.cache), times)?,
             Task::Instantiate => {
                 let mut last = 0;
-                let began = Instant::now();
+                let began = Began::now();
                 for _ in 0..times {
                     let mut guest = self.sandbox.guest(&self.module, GuestState::default())?;
                     last = answer(&guest.call("add", &args))?;
@@ -85,21 +84,21 @@ impl Subject for Sandboxed {
             }
             Task::Call => {
                 let mut last = 0;
-                let began = Instant::now();
+                let began = Began::now();
                 for _ in 0..times {
                     last = answer(&self.ops.call("add", &args))?;
                 }
                 done.add(began, last);
             }
             Task::HostCall => {
-                let began = Instant::now();
+                let began = Began::now();
                 let report = self.ops.call("calls", &n(times));
                 done.add(began, answer(&report)?);
             }
             Task::Grow => {
                 for _ in 0..times {
                     let mut guest = self.sandbox.guest(&self.module, GuestState::default())?;
-                    let began = Instant::now();
+                    let began = Began::now();
                     let report = guest.call("grow", &n(GROWN));
                     done.add(began, answer(&report)?);
                 }
@@ -107,7 +106,7 @@ impl Subject for Sandboxed {
             Task::Kernel(at) => {
                 let guest = self.kernels.get(KERNELS[at].module);
                 let export = export(KERNELS[at].name);
-                let began = Instant::now();
+                let began = Began::now();
                 let report = guest.call(&export, &n(times));
                 done.add(began, answer(&report)?);
             }

@@ -2,13 +2,12 @@
 
 use std::hint::black_box;
 use std::num::NonZero;
-use std::time::Instant;
 
 use anyhow::{Result, bail};
 use wasmer::sys::{Cranelift, EngineBuilder, Features};
 use wasmer::{Engine, Function, FunctionEnv, FunctionEnvMut, Imports, Instance, Module, Store, Value, imports};
 
-use crate::subject::{Done, PerModule, Subject, export};
+use crate::subject::{Began, Done, PerModule, Subject, export};
 use crate::task::{GROWN, Guests, KERNELS, Task};
 
 struct Live {
@@ -87,7 +86,7 @@ impl Subject for Raw {
                 // Code is freed with its engine, so each go has its own.
                 let engine = engine(self.bare);
                 for _ in 0..times {
-                    let began = Instant::now();
+                    let began = Began::now();
                     let module = Module::new(&engine, black_box(&self.bytes))?;
                     done.add(began, module.exports().count() as i64);
                 }
@@ -95,7 +94,7 @@ impl Subject for Raw {
             Task::Load => {
                 let engine = engine(self.bare);
                 for _ in 0..times {
-                    let began = Instant::now();
+                    let began = Began::now();
                     // SAFETY: the bytes are what this engine itself gave when this subject was made.
                     let module = unsafe { Module::deserialize(&engine, self.artefact.as_slice()) }?;
                     done.add(began, module.exports().count() as i64);
@@ -103,7 +102,7 @@ impl Subject for Raw {
             }
             Task::Instantiate => {
                 let mut last = 0;
-                let began = Instant::now();
+                let began = Began::now();
                 for _ in 0..times {
                     let mut live = Live::of_ops(&self.engine, &self.module)?;
                     let add = live.instance.exports.get_function("add")?;
@@ -114,7 +113,7 @@ impl Subject for Raw {
             Task::Call => {
                 let add = self.ops.instance.exports.get_function("add")?.clone();
                 let mut last = 0;
-                let began = Instant::now();
+                let began = Began::now();
                 for _ in 0..times {
                     last = number(&black_box(add.call(&mut self.ops.store, black_box(&args))?))?;
                 }
@@ -122,7 +121,7 @@ impl Subject for Raw {
             }
             Task::HostCall => {
                 let calls = self.ops.instance.exports.get_function("calls")?.clone();
-                let began = Instant::now();
+                let began = Began::now();
                 let answer = self.ops.call(&calls, times)?;
                 done.add(began, answer);
             }
@@ -130,7 +129,7 @@ impl Subject for Raw {
                 for _ in 0..times {
                     let mut live = Live::of_ops(&self.engine, &self.module)?;
                     let grow = live.instance.exports.get_function("grow")?.clone();
-                    let began = Instant::now();
+                    let began = Began::now();
                     let answer = live.call(&grow, GROWN)?;
                     done.add(began, answer);
                 }
@@ -138,7 +137,7 @@ impl Subject for Raw {
             Task::Kernel(at) => {
                 let live = self.kernels.get(KERNELS[at].module);
                 let func = live.instance.exports.get_function(&export(KERNELS[at].name))?.clone();
-                let began = Instant::now();
+                let began = Began::now();
                 let answer = live.call(&func, times)?;
                 done.add(began, answer);
             }

@@ -1,12 +1,11 @@
 //! Wasmi.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use wasmi::{Caller, CompilationMode, Config, Engine, Extern, Func, Instance, Module, Store, Val};
 
-use crate::subject::{Done, PerModule, Subject, export};
+use crate::subject::{Began, Done, PerModule, Subject, export};
 use crate::task::{GROWN, Guests, KERNELS, Task};
 
 struct Live {
@@ -91,14 +90,14 @@ impl Subject for Raw {
                 // Code is freed with its engine, so each go has its own.
                 let engine = engine(self.bare);
                 for _ in 0..times {
-                    let began = Instant::now();
+                    let began = Began::now();
                     let module = Module::new(&engine, black_box(&self.bytes))?;
                     done.add(began, module.exports().count() as i64);
                 }
             }
             Task::Load => bail!("Wasmi saves no code"),
             Task::Instantiate => {
-                let began = Instant::now();
+                let began = Began::now();
                 for _ in 0..times {
                     let mut live = Live::new(&self.engine, &self.module)?;
                     let add = live.func("add")?;
@@ -108,7 +107,7 @@ impl Subject for Raw {
             }
             Task::Call => {
                 let add = self.ops.func("add")?;
-                let began = Instant::now();
+                let began = Began::now();
                 for _ in 0..times {
                     add.call(&mut self.ops.store, black_box(&args), black_box(&mut results))?;
                 }
@@ -116,7 +115,7 @@ impl Subject for Raw {
             }
             Task::HostCall => {
                 let calls = self.ops.func("calls")?;
-                let began = Instant::now();
+                let began = Began::now();
                 self.ops.call(calls, times, &mut results)?;
                 done.add(began, number(&results)?);
             }
@@ -124,7 +123,7 @@ impl Subject for Raw {
                 for _ in 0..times {
                     let mut live = Live::new(&self.engine, &self.module)?;
                     let grow = live.func("grow")?;
-                    let began = Instant::now();
+                    let began = Began::now();
                     live.call(grow, GROWN, &mut results)?;
                     done.add(began, number(&results)?);
                 }
@@ -132,7 +131,7 @@ impl Subject for Raw {
             Task::Kernel(at) => {
                 let live = self.kernels.get(KERNELS[at].module);
                 let func = live.func(&export(KERNELS[at].name))?;
-                let began = Instant::now();
+                let began = Began::now();
                 live.call(func, times, &mut results)?;
                 done.add(began, number(&results)?);
             }

@@ -1,13 +1,12 @@
 //! Wasmtime.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use anyhow::anyhow;
 use wasmtime::error::Context as _;
 use wasmtime::{Config, Engine, Func, Instance, InstancePre, Linker, Module, Result, Store, Val, bail};
 
-use crate::subject::{Done, PerModule, Subject, export};
+use crate::subject::{Began, Done, PerModule, Subject, export};
 use crate::task::{GROWN, Guests, KERNELS, Task};
 
 struct Live {
@@ -91,21 +90,21 @@ impl Raw {
         match task {
             Task::Compile => {
                 for _ in 0..times {
-                    let began = Instant::now();
+                    let began = Began::now();
                     let module = Module::new(&self.engine, black_box(&self.bytes))?;
                     done.add(began, module.exports().len() as i64);
                 }
             }
             Task::Load => {
                 for _ in 0..times {
-                    let began = Instant::now();
+                    let began = Began::now();
                     // SAFETY: the bytes are what this engine itself gave when this subject was made.
                     let module = unsafe { Module::deserialize(&self.engine, &self.artefact) }?;
                     done.add(began, module.exports().len() as i64);
                 }
             }
             Task::Instantiate => {
-                let began = Instant::now();
+                let began = Began::now();
                 for _ in 0..times {
                     let mut live = Live::new(&self.engine, &self.pre)?;
                     let add = live.func("add")?;
@@ -115,7 +114,7 @@ impl Raw {
             }
             Task::Call => {
                 let add = self.ops.func("add")?;
-                let began = Instant::now();
+                let began = Began::now();
                 for _ in 0..times {
                     add.call(&mut self.ops.store, black_box(&args), black_box(&mut results))?;
                 }
@@ -123,7 +122,7 @@ impl Raw {
             }
             Task::HostCall => {
                 let calls = self.ops.func("calls")?;
-                let began = Instant::now();
+                let began = Began::now();
                 self.ops.call(calls, times, &mut results)?;
                 done.add(began, number(&results)?);
             }
@@ -131,7 +130,7 @@ impl Raw {
                 for _ in 0..times {
                     let mut live = Live::new(&self.engine, &self.pre)?;
                     let grow = live.func("grow")?;
-                    let began = Instant::now();
+                    let began = Began::now();
                     live.call(grow, GROWN, &mut results)?;
                     done.add(began, number(&results)?);
                 }
@@ -139,7 +138,7 @@ impl Raw {
             Task::Kernel(at) => {
                 let live = self.kernels.get(KERNELS[at].module);
                 let func = live.func(&export(KERNELS[at].name))?;
-                let began = Instant::now();
+                let began = Began::now();
                 live.call(func, times, &mut results)?;
                 done.add(began, number(&results)?);
             }
