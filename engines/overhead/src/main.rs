@@ -54,14 +54,9 @@ fn run(options: &Options) -> Result<Report> {
         if !options.engine.is_empty() && !options.engine.iter().any(|wanted| wanted == name) {
             continue;
         }
-        let wanted = |task: Task| {
-            let wanted = options.task.is_empty() || options.task.contains(&task);
-            if wanted {
-                eprintln!("{name}: {}", task.name());
-            }
-            wanted
-        };
-        engines.push(measure::engine(name, &guests, &settings, wanted)?);
+        let wanted = |task: Task| options.task.is_empty() || options.task.contains(&task);
+        let each = |setup: u32, task: Task| eprintln!("{name}, setup {}: {}", setup + 1, task.name());
+        engines.push(measure::engine(name, &guests, &settings, wanted, each)?);
     }
     ensure!(!engines.is_empty(), "there is nothing to measure");
     Ok(Report { machine: watch.end(), rounds: settings.rounds, engines })

@@ -1,5 +1,6 @@
 //! How it is measured: every round does a task once in every column, and the order turns, so that whatever else the
-//! machine does disturbs all alike; the shortest round of a column is the one that was disturbed least.
+//! machine does disturbs all alike; the shortest round of a column is the one that was disturbed least. From time to time
+//! everything is set up anew.
 
 use std::time::Duration;
 
@@ -15,15 +16,18 @@ use crate::task::{Guests, KERNELS, Task};
 pub struct Settings {
     /// Rounds of every task.
     pub rounds: u32,
+    /// How often everything is set up anew, rounds divided among them: where code happens to lie decides how well
+    /// branches are predicted, and should not decide a figure.
+    pub setups: u32,
     /// How long the raw engine is to take for its part of a round.
     pub round: Duration,
 }
 
 impl Settings {
     /// What the page is made of.
-    pub const FULL: Self = Self { rounds: 60, round: Duration::from_micros(1_500) };
+    pub const FULL: Self = Self { rounds: 60, setups: 4, round: Duration::from_micros(1_500) };
     /// Enough to see that all of it runs.
-    pub const QUICK: Self = Self { rounds: 5, round: Duration::from_micros(200) };
+    pub const QUICK: Self = Self { rounds: 5, setups: 1, round: Duration::from_micros(200) };
 }
 
 /// Every column on one engine.
@@ -90,27 +94,40 @@ impl Subjects {
         Ok(times)
     }
 
-    /// Measures one task.
+    /// Adds rounds of one task to `samples`.
     ///
     /// # Errors
     /// A column that failed, or gave another answer than the first.
-    pub fn task(&mut self, task: Task, settings: &Settings) -> Result<TaskReport> {
-        let times = self.times(task, settings)?;
-        let expected = self.agree(task, times)?;
+    fn rounds(&mut self, samples: &mut Samples, rounds: u32) -> Result<()> {
+        let Samples { task, times, took } = samples;
+        let expected = self.agree(*task, *times)?;
         let columns = self.all.len();
-        let mut took = vec![Vec::with_capacity(settings.rounds as usize); columns];
-        for round in 0..settings.rounds as usize {
+        for round in 0..rounds as usize {
             for at in 0..columns {
                 // Turned by one each round, and every other round backwards, so that all have all neighbours' caches.
                 let at = (if round % 2 == 0 { at } else { columns - 1 - at } + round / 2) % columns;
                 let (column, subject) = &mut self.all[at];
-                let done = subject.run(task, times)?;
+                let done = subject.run(*task, *times)?;
                 ensure!(done.answer == expected, "{}: {} answers {}", task.name(), column.name(), done.answer);
-                took[at].push(done.took.as_nanos() as f64 / f64::from(times) / f64::from(task.units()));
+                took[at].push(done.took.as_nanos() as f64 / f64::from(*times) / f64::from(task.units()));
             }
         }
-        let cells = self.all.iter().zip(took).map(|((column, _), took)| cell(*column, took)).collect();
-        Ok(TaskReport { task: task.name().to_owned(), times, cells })
+        Ok(())
+    }
+}
+
+/// What every round of one task took, for one unit of it.
+struct Samples {
+    task: Task,
+    times: u32,
+    /// For each column.
+    took: Vec<Vec<f64>>,
+}
+
+impl Samples {
+    fn report(self) -> TaskReport {
+        let cells = Column::ALL.into_iter().zip(self.took).map(|(column, took)| cell(column, took)).collect();
+        TaskReport { task: self.task.name().to_owned(), times: self.times, cells }
     }
 }
 
@@ -122,7 +139,7 @@ fn cell(column: Column, mut took: Vec<f64>) -> Cell {
     Cell { column: column.name().to_owned(), least_ns: at(0.0), median_ns: at(0.5), p90_ns: at(0.9) }
 }
 
-/// Measures those tasks on one engine that `wanted` says yes to, each before it begins.
+/// Measures those tasks on one engine that are `wanted`; `each` is told of every task of every setup before it begins.
 ///
 /// # Errors
 /// An unknown engine; anything that failed or answered wrongly.
@@ -130,16 +147,26 @@ pub fn engine(
     name: &str,
     guests: &Guests,
     settings: &Settings,
-    mut wanted: impl FnMut(Task) -> bool,
+    wanted: impl Fn(Task) -> bool,
+    mut each: impl FnMut(u32, Task),
 ) -> Result<EngineReport> {
-    let mut subjects = Subjects::new(name, guests)?;
-    subjects.check()?;
-    let mut tasks = Vec::new();
-    for task in subject::tasks(name) {
-        if wanted(task) {
-            tasks.push(subjects.task(task, settings)?);
+    let mut all: Vec<Samples> = Vec::new();
+    let tasks: Vec<Task> = subject::tasks(name).filter(|task| wanted(*task)).collect();
+    let setups = settings.setups.clamp(1, settings.rounds.max(1));
+    for setup in 0..setups {
+        let mut subjects = Subjects::new(name, guests)?;
+        subjects.check()?;
+        let rounds = settings.rounds / setups + u32::from(setup < settings.rounds % setups);
+        for (at, task) in tasks.iter().enumerate() {
+            each(setup, *task);
+            if setup == 0 {
+                let times = subjects.times(*task, settings)?;
+                all.push(Samples { task: *task, times, took: vec![Vec::new(); Column::ALL.len()] });
+            }
+            subjects.rounds(&mut all[at], rounds)?;
         }
     }
     let engine = cofferdam::engines::by_name(name)?;
+    let tasks = all.into_iter().map(Samples::report).collect();
     Ok(EngineReport { engine: name.to_owned(), version: engine.descriptor().version.to_owned(), tasks })
 }
