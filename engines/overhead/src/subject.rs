@@ -30,14 +30,14 @@ impl Done {
     }
 }
 
-/// A moment by the clock of this thread's processor time, which stands still while other threads run: everything that is
-/// measured runs on one thread, and a round that was interrupted is as good as any.
+/// A moment by the clock of this process's processor time, all its threads together (Wasmer compiles on one of its own).
+/// It stands still while other processes run, so a round that was interrupted is nearly as good as any.
 #[derive(Clone, Copy)]
 struct Began(Duration);
 
 impl Began {
     fn now() -> Self {
-        let now = clock_gettime(ClockId::ThreadCPUTime);
+        let now = clock_gettime(ClockId::ProcessCPUTime);
         // Neither part of it is ever negative.
         Self(Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32))
     }
