@@ -19,7 +19,7 @@ fn every_column_on_every_engine_gives_the_same_answers() {
     let guests = Guests::new().expect("the texts are right");
     let mut answers = BTreeMap::new();
     for engine in ENGINES {
-        let mut subjects = Subjects::new(engine, &guests).unwrap_or_else(|e| panic!("{engine}: {e:#}"));
+        let mut subjects = Subjects::new(engine, &guests, 1).unwrap_or_else(|e| panic!("{engine}: {e:#}"));
         // Kernels as they are known, and all columns alike.
         subjects.check().unwrap_or_else(|e| panic!("{e:#}"));
         for task in tasks(engine) {
