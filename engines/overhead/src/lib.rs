@@ -4,7 +4,7 @@
 //! | part | what is in it |
 //! |---|---|
 //! | [`task`] | what is measured: operations, kernels |
-//! | [`column`] | what it is measured on: from the raw engine to a guest of a sandbox |
+//! | [`mod@column`] | what it is measured on: from the raw engine to a guest of a sandbox |
 //! | [`subject`] | one column on one engine, made and run |
 //! | [`measure`] | alternating rounds, minima, spread |
 //! | [`machine`] | what it ran on, and how noisy that was |
