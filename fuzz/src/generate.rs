@@ -1,4 +1,4 @@
-//! Random modules: from `wasm-smith`, in several shapes, and real ones with changes.
+//! Random modules: structured programs, modules from `wasm-smith` in several shapes, and real ones with changes.
 
 use arbitrary::Unstructured;
 use cofferdam_engine::{FeatureSet, Proposal};
@@ -7,6 +7,7 @@ use wasm_smith::{Config, MemoryOffsetChoices, Module};
 
 use crate::edit::Parts;
 use crate::mutate::mutate;
+use crate::programs;
 use crate::random::Random;
 use crate::seeds;
 
@@ -51,7 +52,16 @@ fn with_memory_named(module: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn any_module(random: &mut Random, features: FeatureSet) -> Option<(Vec<u8>, String)> {
-    match random.below(8) {
+    match random.below(12) {
+        8.. => {
+            let program = programs::program(random, features);
+            if !random.one_in(6) {
+                return Some((program, "program".to_owned()));
+            }
+            let changes = 1 + random.spread(3) as usize;
+            let changed = mutate(random, &program, features, changes);
+            Some((changed.unwrap_or(program), "changed program".to_owned()))
+        }
         0 | 1 => {
             let seeds = seeds::all();
             let (name, module) = &seeds[random.index(seeds.len())];

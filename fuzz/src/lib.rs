@@ -19,6 +19,7 @@ pub mod host;
 pub mod mutate;
 pub mod observe;
 pub mod policy;
+pub mod programs;
 pub mod random;
 pub mod reduce;
 pub mod seeds;

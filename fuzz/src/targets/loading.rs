@@ -36,6 +36,7 @@ pub(super) fn gate(data: &[u8]) {
         divided_bulk: bit(2),
         unreachable_apart: bit(3),
         selects_apart: bit(4),
+        parameters_apart: bit(7),
         lane_stores_in_two: bit(5),
     };
     let Ok(prepared) = prepare_for(valid, &PrepareOptions { mode, canonical_nans: bit(6) }, assist) else { return };
