@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output};
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -51,14 +52,17 @@ pub fn text(bytes: &[u8]) -> String {
 /// As long as it lives, the process can have no more address space than it had, and `more` bytes.
 pub struct Squeezed(Rlimit);
 
+/// Address space that the process has, in bytes.
+fn size() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("it is there");
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("it is there");
+    size.trim().trim_end_matches(" kB").parse::<u64>().expect("it is a number") << 10
+}
+
 impl Squeezed {
     pub fn to(more: u64) -> Self {
         let before = getrlimit(Resource::As);
-        let status = std::fs::read_to_string("/proc/self/status").expect("it is there");
-        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("it is there");
-        let size: u64 = size.trim().trim_end_matches(" kB").parse().expect("it is a number");
-        setrlimit(Resource::As, Rlimit { current: Some((size << 10) + more), maximum: before.maximum })
-            .expect("it is lower");
+        setrlimit(Resource::As, Rlimit { current: Some(size() + more), maximum: before.maximum }).expect("it is lower");
         Self(before)
     }
 }
@@ -72,22 +76,25 @@ pub struct NoThreads {
 }
 
 /// A thread's stack, where no thread is to be had, and the room there is then.
-pub const STACK: u64 = 4 << 30;
-const LESS: u64 = 1 << 30;
+pub const STACK: u64 = 1 << 30;
+const LESS: u64 = 512 << 20;
 
 impl NoThreads {
     pub fn now() -> Self {
         let squeezed = Squeezed::to(LESS);
-        let mut taken = Vec::new();
-        loop {
+        let (mut taken, mut refused) = (Vec::new(), 0);
+        // Threads that are about to end leave their stacks to the next ones.
+        while refused < 10 {
             let (ends, end) = channel::<()>();
-            let waits = std::thread::Builder::new().spawn(move || end.recv());
-            if waits.is_err() {
-                return Self { _squeezed: squeezed, _taken: taken };
+            if std::thread::Builder::new().spawn(move || end.recv()).is_ok() {
+                taken.push(ends);
+            } else {
+                refused += 1;
+                std::thread::sleep(Duration::from_millis(10));
             }
             assert!(taken.len() < 100, "threads can be had");
-            taken.push(ends);
         }
+        Self { _squeezed: squeezed, _taken: taken }
     }
 }
 

@@ -7,7 +7,7 @@ use cofferdam::{FuelMode, GuestState, engines};
 use crate::{NEIGHBOUR, Neighbour, child, sandbox};
 
 /// Guests that are made before it is given up; Wasmi takes them from the allocator, of which there is no such end.
-const MOST: usize = 80_000;
+const MOST: usize = 35_000;
 
 #[test]
 fn guests_are_refused_by_name_when_the_kernel_maps_no_more() {
