@@ -39,6 +39,9 @@ pub enum RuntimeError {
     /// No engine was given, and this build has none.
     #[error(transparent)]
     Engine(#[from] UnknownEngine),
+    /// The thread that watches deadlines and timers could not be started.
+    #[error("no thread can be had for timers: {0}")]
+    Thread(Arc<str>),
 }
 
 impl RuntimeBuilder {
@@ -93,14 +96,15 @@ impl RuntimeBuilder {
     /// The runtime.
     ///
     /// # Errors
-    /// No engine was given, and this build has none.
+    /// No engine was given, and this build has none; there is no thread to be had.
     pub fn build(self) -> Result<Runtime, RuntimeError> {
         let engine = match self.engine {
             Some(engine) => engine,
             None => engines::by_name("auto")?,
         };
         let resources = self.resources.unwrap_or_else(|| Resources::new(&ResourceConfig::default()));
-        let timers = Arc::new(Timers::default());
+        let timers = Timers::start().map_err(|error| RuntimeError::Thread(error.to_string().into()))?;
+        let timers = Arc::new(timers);
         let (most, bytes) = self.dead_letters.unwrap_or((1_024, MemoryBytes::mib(8)));
         let storage = OnceLock::new();
         if let Some(given) = self.storage {

@@ -6,9 +6,11 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::sandbox::Printable;
 
@@ -21,7 +23,16 @@ impl AgentId {
     /// A new one.
     #[must_use]
     pub(crate) fn new() -> Self {
-        Self(Uuid::now_v7())
+        Self::at(SystemTime::now())
+    }
+
+    /// A new one, of a host whose clock shows `time`: before 1970 it may, where nothing keeps it over a power cut.
+    fn at(time: SystemTime) -> Self {
+        /// Keeps ids of one process in order, though many are made in a millisecond or the clock goes back.
+        static ORDER: Mutex<ContextV7> = Mutex::new(ContextV7::new());
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let order = ORDER.lock();
+        Self(Uuid::new_v7(Timestamp::from_unix(&*order, since.as_secs(), since.subsec_nanos())))
     }
 
     /// The UUID.
@@ -248,6 +259,16 @@ impl fmt::Display for MaxAgents {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn ids_are_made_in_order_whatever_the_clock_shows() {
+        let century = Duration::from_secs(86_400 * 36_525);
+        let now = SystemTime::now();
+        let times = [now, now - century, now, UNIX_EPOCH, now + century, now - century];
+        let ids: Vec<_> = times.into_iter().flat_map(|time| [AgentId::at(time), AgentId::at(time)]).collect();
+        assert!(ids.is_sorted() && ids.windows(2).all(|pair| pair[0] != pair[1]), "{ids:?}");
+    }
 
     #[test]
     fn names_hold_only_what_is_allowed() {

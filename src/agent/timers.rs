@@ -75,8 +75,8 @@ impl Drop for Set<'_> {
 /// Names an alarm, so that it can be taken back.
 pub(super) type AlarmId = (Instant, u64);
 
-/// A thread that wakes whoever asked for it. It is started with the first alarm and ends with the runtime.
-#[derive(Default)]
+/// A thread that wakes whoever asked for it. It begins and ends with the runtime: what is to happen when no thread can be
+/// had must not wait for one.
 pub(super) struct Timers(Arc<Inner>);
 
 #[derive(Default)]
@@ -89,7 +89,6 @@ struct Inner {
 struct Alarms {
     due: BTreeMap<AlarmId, Alarm>,
     next: u64,
-    running: bool,
     /// When the thread looks next; `None` while it looks.
     looks_at: Option<Instant>,
     closed: bool,
@@ -99,6 +98,17 @@ struct Alarms {
 const LONGEST: Duration = Duration::from_secs(60);
 
 impl Timers {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start() -> std::io::Result<Self> {
+        let inner = Arc::new(Inner::default());
+        let thread = inner.clone();
+        std::thread::Builder::new().name("cofferdam-timers".into()).spawn(move || thread.run())?;
+        Ok(Self(inner))
+    }
+
     /// Rings `alarm` at `at` or soon after.
     pub fn at(&self, at: Instant, alarm: Alarm) -> AlarmId {
         let mut alarms = self.0.alarms.lock();
@@ -108,12 +118,7 @@ impl Timers {
             return id;
         }
         alarms.due.insert(id, alarm);
-        if !alarms.running {
-            let inner = self.0.clone();
-            let spawned = std::thread::Builder::new().name("cofferdam-timers".into()).spawn(move || inner.run());
-            // Without a thread, the next one who asks tries again.
-            alarms.running = spawned.is_ok();
-        } else if alarms.looks_at.is_some_and(|looks| at < looks) {
+        if alarms.looks_at.is_some_and(|looks| at < looks) {
             self.0.earlier.notify_one();
         }
         id
@@ -182,7 +187,7 @@ mod tests {
 
     #[test]
     fn alarms_ring_in_order_and_not_when_taken_back() {
-        let timers = Timers::default();
+        let timers = Timers::start().expect("a thread can be had");
         let (send, receive) = channel();
         let now = Instant::now();
         let set =
@@ -204,7 +209,7 @@ mod tests {
                 panic!("a waker of somebody else's");
             }
         }
-        let timers = Timers::default();
+        let timers = Timers::start().expect("a thread can be had");
         let (send, receive) = channel();
         timers.at(Instant::now(), Alarm::Wake(Arc::new(Panics).into()));
         timers.at(Instant::now() + Duration::from_millis(1), Alarm::Wake(Arc::new(Tell(send, 1)).into()));

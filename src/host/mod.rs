@@ -65,6 +65,26 @@ pub struct GuestState {
     data: HashMap<TypeId, Box<dyn Any + Send>>,
 }
 
+/// Bytes below which a copy is one of the small things that every process must find room for.
+const FEW: usize = 64 << 10;
+
+/// Whether the host has memory for `len` bytes that a guest wants kept or moved. A process that asks for more than there
+/// is, and has not looked before, ends.
+///
+/// # Errors
+/// There is not so much: the guest's call ends with that.
+pub(crate) fn room_for(len: usize) -> Result<(), HostError> {
+    if len < FEW || Vec::<u8>::new().try_reserve_exact(len).is_ok() {
+        return Ok(());
+    }
+    Err(no_room(len))
+}
+
+/// The host has no memory for `len` bytes more.
+pub(crate) fn no_room(len: usize) -> HostError {
+    HostError::failed(format_args!("the host has no memory left for {len} bytes"))
+}
+
 /// What a host function finds of its guest's [`GuestState`].
 pub trait CallerExt {
     /// The embedder's data of type `T`.

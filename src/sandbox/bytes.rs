@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 
-use cofferdam_engine::{Extern, FuncHandle, FuncType, Limit, MemoryHandle, Trap, TrapKind, ValType, Value};
+use cofferdam_engine::{Extern, FuncHandle, FuncType, HostError, Limit, MemoryHandle, Trap, TrapKind, ValType, Value};
 
 use super::error::CallError;
 use super::guest::{CallOptions, Guest, Spending};
 use super::load::Printable;
 use super::outcome::{CallRefusal, Outcome, Receipt};
+use crate::host::room_for;
 
 const I32: ValType = ValType::I32;
 /// Bytes in a page, if a module does not say otherwise.
@@ -404,6 +405,9 @@ impl Guest {
         let size = self.store.memory_size(found.memory).unwrap_or(0);
         if u64::from(ptr) + u64::from(len) > size {
             return Err(self.wild(found, name, ptr, len));
+        }
+        if let Err(HostError::Failed(why)) = room_for(len as usize) {
+            return Err(Ended(Outcome::HostFault(why), None));
         }
         let mut output = vec![0; len as usize];
         match self.store.memory_read(found.memory, ptr.into(), &mut output) {

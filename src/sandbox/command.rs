@@ -232,10 +232,10 @@ impl Command {
         let mut guest = self.sandbox.guest_with(&self.module, self.state, self.limits)?;
         let report = guest.call_with(COMMAND, &[], &self.options);
         let mut state = guest.into_state().unwrap_or_default();
-        let wasi = state.wasi.take();
+        let mut wasi = state.wasi.take();
         state.without_wasix();
-        let written = |of: fn(&WasiState) -> &[u8]| wasi.as_ref().map(|w| of(w).to_vec()).unwrap_or_default();
-        let (stdout, stderr) = (written(WasiState::stdout_bytes), written(WasiState::stderr_bytes));
+        // Moved: it may be as large as the cap, and a second time as large need not be there.
+        let [stdout, stderr] = wasi.as_mut().map(WasiState::take_output).unwrap_or_default();
         match report.outcome {
             Outcome::Completed { exit_code, .. } => {
                 let exit_code = exit_code.unwrap_or(0);

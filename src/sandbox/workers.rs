@@ -122,7 +122,7 @@ impl Workers {
     /// Runs `job`, for which there is room, on a thread of the pool.
     ///
     /// # Errors
-    /// [`Busy`] if not even one thread can be had; the job is dropped then.
+    /// [`Busy`] if no thread can be had and no call is in flight that would leave its own; the job is dropped then.
     pub(super) fn submit_to(&self, place: Place, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
         let inner = &self.0;
         let job: Job = Box::new(move || {
@@ -143,13 +143,14 @@ impl Workers {
         pool.busy += 1;
         let Some(job) = inner.spawn(&mut pool, job, true) else { return Ok(()) };
         pool.busy -= 1;
-        if pool.threads == 0 {
-            let busy = Busy { threads: 0, queued: pool.queue.len() };
+        if pool.busy == 0 {
+            // Runners of agents may never end: no job waits for one of their threads.
+            let busy = Busy { threads: pool.threads, queued: pool.queue.len() };
             drop(pool);
             drop(job);
             return Err(busy);
         }
-        // The threads that there are will come to it.
+        // The threads of the calls in flight will come to it.
         pool.queue.push_back(job);
         Ok(())
     }

@@ -2,6 +2,7 @@
 #![cfg(feature = "any-engine")]
 
 mod failures;
+mod signals;
 mod told;
 mod wire;
 

@@ -16,6 +16,7 @@ use wasmer_vm::{
 
 use crate::builtins;
 use crate::shared::{Running, Shared};
+use crate::tunables::has_room;
 
 /// The tables of one instance, as its code numbers them.
 pub(crate) struct InstanceTables {
@@ -106,7 +107,9 @@ unsafe fn grow(shared: &mut Shared, instance: usize, index: usize, init: usize, 
         shared.held.refuse();
         return REFUSED;
     }
-    vm.grow(delta, element).unwrap_or_else(|| {
+    // It is moved to a place that may be twice as large as it was.
+    let grown = if has_room(after.max(u64::from(vm.size()) * 2)) { vm.grow(delta, element) } else { None };
+    grown.unwrap_or_else(|| {
         shared.held.return_elements(u64::from(delta));
         REFUSED
     })

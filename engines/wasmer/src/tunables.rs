@@ -28,6 +28,16 @@ pub(crate) struct StoreTunables<'a> {
     pub declared: &'a Declared,
 }
 
+/// Elements below which a table is one of the small things that every process must find room for.
+const FEW: u64 = 1 << 12;
+
+/// Whether the host has memory for a table of so many elements. Wasmer would end the process if it had not.
+pub(crate) fn has_room(elements: u64) -> bool {
+    // An element is a pointer.
+    let room = |n: usize| Vec::<usize>::new().try_reserve_exact(n).is_ok();
+    elements < FEW || usize::try_from(elements).is_ok_and(room)
+}
+
 /// Charges the minimum of `ty` and makes the table with `make`. The table's own maximum is the declared
 /// one, as far as Wasmer takes it; growth is decided by the accounting.
 fn counted_table(
@@ -38,6 +48,10 @@ fn counted_table(
     let elements = u64::from(ty.minimum);
     if !held.take_elements(elements) {
         return Err("the table's minimum is above the store's cap".into());
+    }
+    if !has_room(elements) {
+        held.return_elements(elements);
+        return Err(format!("the host has no memory for a table of {elements} elements"));
     }
     let maximum = ty.maximum.unwrap_or(TABLE_MAX).min(TABLE_MAX);
     make(&TableType { maximum: Some(maximum), ..*ty }).inspect_err(|_| held.return_elements(elements))

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cofferdam_engine::{
     Capabilities, CompileError, CompiledModule, Engine, EngineDescriptor, EngineFault, FuelMode, HostState, LoadError,
     PreparedModule, Store, StoreLimits, VerifiedArtefact,
 };
 use cofferdam_prepare::Assist;
+use parking_lot::Mutex;
 
 use crate::artefact;
 use crate::compiled::{Compiled, WasmtimeModule};
@@ -78,6 +80,24 @@ impl WasmtimeEngine {
     }
 }
 
+/// Whether the threads of Wasmtime's compiler can be had, or are there. They are started once in a process: if that
+/// failed, it would not be tried again, and no module would be compiled any more. So as many are asked for before.
+fn there_are_threads() -> bool {
+    static FOUND: AtomicBool = AtomicBool::new(false);
+    if FOUND.load(Ordering::Relaxed) {
+        return true;
+    }
+    let many = std::thread::available_parallelism().map_or(1, usize::from);
+    let gate = Mutex::new(());
+    let found = std::thread::scope(|scope| {
+        // None ends before the last has begun.
+        let _closed = gate.lock();
+        (0..many).all(|_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).is_ok())
+    });
+    FOUND.fetch_or(found, Ordering::Relaxed);
+    found
+}
+
 /// Runs `work` of Wasmtime's, which may have panics on paths that odd modules reach.
 pub(crate) fn guarded<T>(doing: &'static str, work: impl FnOnce() -> Result<T, EngineFault>) -> Result<T, EngineFault> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
@@ -104,7 +124,8 @@ impl Engine for WasmtimeEngine {
         const DOING: &str = "compiling";
         self.supported(module)?;
         let compiled = guarded(DOING, || {
-            let compiler = self.engines.compiling(module, module.bytes().len() >= WORTH_THREADS)?;
+            let threads = module.bytes().len() >= WORTH_THREADS && there_are_threads();
+            let compiler = self.engines.compiling(module, threads)?;
             let code = compiler.precompile_module(module.bytes()).map_err(|e| EngineFault::new(DOING, e))?;
             // SAFETY: these are the bytes that Wasmtime itself just made.
             unsafe { Compiled::new(self.engines, module.clone(), &code) }

@@ -85,7 +85,25 @@ const EPOCH: Duration = Duration::from_millis(1);
 struct Clock {
     engines: Mutex<Vec<Engine>>,
     running: AtomicUsize,
-    thread: OnceLock<Option<Thread>>,
+    thread: OnceLock<Thread>,
+    /// Held while the thread is started, so that there is one.
+    starting: Mutex<()>,
+}
+
+impl Clock {
+    /// The clock's thread. If it cannot be started, the next call tries again.
+    fn thread(&self) -> Option<&Thread> {
+        let _starting = match self.thread.get() {
+            Some(thread) => return Some(thread),
+            None => self.starting.lock(),
+        };
+        if self.thread.get().is_none() {
+            let named = thread::Builder::new().name("cofferdam-epochs".into());
+            let made = named.spawn(|| tick(CLOCK.get_or_init(Self::default))).ok()?;
+            return Some(self.thread.get_or_init(|| made.thread().clone()));
+        }
+        self.thread.get()
+    }
 }
 
 static CLOCK: OnceLock<Clock> = OnceLock::new();
@@ -94,16 +112,10 @@ static CLOCK: OnceLock<Clock> = OnceLock::new();
 pub(crate) struct Ticking(());
 
 impl Ticking {
-    /// Starts the clock if it stands still. False if the machine could not start the clock's thread.
+    /// Starts the clock if it stands still. `None` if the machine could not start the clock's thread.
     pub fn begin() -> Option<Self> {
         let clock = CLOCK.get_or_init(Clock::default);
-        let thread = clock.thread.get_or_init(|| {
-            let made = thread::Builder::new()
-                .name("cofferdam-epochs".into())
-                .spawn(|| tick(CLOCK.get_or_init(Clock::default)));
-            made.ok().map(|handle| handle.thread().clone())
-        });
-        let thread = thread.as_ref()?;
+        let thread = clock.thread()?;
         if clock.running.fetch_add(1, Ordering::AcqRel) == 0 {
             thread.unpark();
         }

@@ -7,6 +7,7 @@ use cofferdam_engine::{Caller, HostFunc, HostPrice, Imports, OutOfBounds};
 
 use super::error::{AbiError, Done, capped, length, status};
 use super::{MODULE, price, state, state_and_memory};
+use crate::host::no_room;
 
 /// Bytes into the export that runs and out of it.
 #[derive(Debug, Default)]
@@ -79,6 +80,7 @@ fn output_write(caller: &mut Caller<'_>, ptr: u32, len: u32) -> Done<i32> {
     }
     caller.charge_bytes(len.into())?;
     let (state, memory) = state_and_memory(caller)?;
+    state.io.output.try_reserve(len as usize).map_err(|_| no_room(len as usize))?;
     state.io.output.extend_from_slice(slice(memory, ptr, len)?);
     length(len as usize)
 }

@@ -8,6 +8,7 @@ use super::error::{AbiError, Done, capped};
 use super::io::give_paid;
 use super::store::{KvError, KvHandle, MAX_KEY};
 use super::{Capability, MODULE, state};
+use crate::host::room_for;
 
 /// A look into the database: 2 µs and 1 ns for each byte.
 const READ: HostPrice = HostPrice { base: 2_000, per_256_bytes: 256 };
@@ -76,6 +77,7 @@ fn kv_get(caller: &mut Caller<'_>, key: (u32, u32), ptr: u32, cap: u32) -> Done<
             return Err(AbiError::TooLarge.into());
         }
         caller.charge_bytes(value.len() as u64)?;
+        room_for(value.len())?;
         Ok(value.to_vec())
     });
     let value = seen.map_err(AbiError::from)?.ok_or(AbiError::NotFound)??;
@@ -98,6 +100,7 @@ fn kv_set(caller: &mut Caller<'_>, key: (u32, u32), ptr: u32, len: u32) -> Done<
     let done = match handle.try_set(&key, value) {
         Some(done) => done,
         None => {
+            room_for(value.len())?;
             let value = value.to_vec();
             caller.wait(Wake::Every(LOOK_AGAIN), || handle.try_set(&key, &value))?
         }

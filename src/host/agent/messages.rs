@@ -11,6 +11,7 @@ use super::io::{copy, slice};
 use super::{AbiError, MODULE, price, state, state_and_memory};
 use crate::agent::post::{Outgoing, Post, Sent};
 use crate::agent::{Envelope, Kind};
+use crate::host::room_for;
 
 /// Messages and timers of one agent.
 #[derive(Debug, Default)]
@@ -76,6 +77,7 @@ fn body(caller: &mut Caller<'_>, ptr: u32, len: u32) -> Done<Arc<[u8]>> {
     caller.bytes(ptr, len)?;
     state(caller)?.within_cap(len)?;
     caller.charge_bytes(len.into())?;
+    room_for(len as usize)?;
     Ok(caller.bytes(ptr, len)?.into())
 }
 

@@ -14,6 +14,7 @@ use cofferdam_engine::{Caller, HostError, HostFinish, HostFunc, HostFuture, Impo
 use super::error::{AbiError, Done, capped};
 use super::io::give;
 use super::{Capability, MODULE, price, state};
+use crate::host::room_for;
 
 /// How many calls of tools may stand one behind the other: an agent calls a tool, which is an agent, which calls
 /// a tool, and so on. The next one is `DENIED`.
@@ -245,6 +246,7 @@ fn begin(caller: &mut Caller<'_>, (name, name_len, ptr, len, out, cap): Params) 
     caller.charge_bytes(len.into())?;
     let price = tools.caller.price(&name, caller.bytes(ptr, len)?);
     caller.charge(price)?;
+    room_for(len as usize)?;
     let input = caller.bytes(ptr, len)?.to_vec();
     Ok(tools.caller.call(ToolCall { agent, tool: name, input, depth, deadline, cost }))
 }

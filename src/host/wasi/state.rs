@@ -63,6 +63,11 @@ impl WasiState {
         self.outputs[1].captured()
     }
 
+    /// What the guest has written to a captured stdout and stderr, which are empty then.
+    pub(crate) fn take_output(&mut self) -> [Vec<u8>; 2] {
+        self.outputs.each_mut().map(Sink::take_captured)
+    }
+
     /// Bytes written to stdout and stderr together, wherever they went.
     #[must_use]
     pub fn output_bytes(&self) -> u64 {

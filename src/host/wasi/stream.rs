@@ -268,6 +268,10 @@ impl Sink {
         if let Self::Capture(bytes) = self { bytes } else { &[] }
     }
 
+    pub(super) fn take_captured(&mut self) -> Vec<u8> {
+        if let Self::Capture(bytes) = self { std::mem::take(bytes) } else { Vec::new() }
+    }
+
     pub(super) fn file_type(&self) -> FileType {
         if let Self::Host(stream) = self { stream.file_type() } else { FileType::Unknown }
     }
@@ -277,7 +281,8 @@ impl Sink {
         match self {
             Self::Discard => Ok(slices.iter().map(|s| s.len()).sum()),
             Self::Capture(bytes) => {
-                let before = bytes.len();
+                let (before, more) = (bytes.len(), slices.iter().map(|s| s.len()).sum());
+                bytes.try_reserve(more).map_err(|_| Blocked::Failed(Errno::NoMemory.into()))?;
                 slices.iter().for_each(|s| bytes.extend_from_slice(s));
                 Ok(bytes.len() - before)
             }
