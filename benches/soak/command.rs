@@ -18,7 +18,7 @@ struct Arguments {
     /// How long all of it may take; each phase has at least its rounds of the short form
     #[arg(long, default_value_t = 10.0)]
     minutes: f64,
-    /// Only this engine, alone; without it, each one alone and then all at the same time
+    /// Only this engine, or `all` of them at the same time; without it, each one alone and then all
     #[arg(long)]
     engine: Option<String>,
     /// The report as JSON, on standard output
@@ -52,10 +52,16 @@ pub fn main() -> anyhow::Result<ExitCode> {
         None => engines::names().into_iter().chain([ALL]).map(str::to_owned).collect(),
     };
     let each = arguments.minutes / parts.len() as f64;
-    let mut done = Vec::new();
+    let (mut done, mut died) = (Vec::new(), false);
     for engines in parts {
-        let phases = part(&engines, each).with_context(|| engines.clone())?;
-        done.push(Part { engines, phases });
+        match part(&engines, each) {
+            Ok(phases) => done.push(Part { engines, phases }),
+            // The others are worth looking at all the same.
+            Err(error) => {
+                eprintln!("{engines}: {error:#}");
+                died = true;
+            }
+        }
     }
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&done)?);
@@ -63,7 +69,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         show(&done);
     }
     let wrong = done.iter().flat_map(|part| &part.phases).any(|report| !report.wrong.is_empty());
-    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if wrong || died { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Does the work, and says each report in a line.
@@ -98,7 +104,7 @@ fn part(engines: &str, minutes: f64) -> anyhow::Result<Vec<Report>> {
 
 fn show(parts: &[Part]) {
     let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN);
+    table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["engine", "phase", "rounds", "resident MiB", "mappings", "descriptors", "threads", "holds"]);
     for part in parts {
         for report in &part.phases {

@@ -100,6 +100,6 @@ impl NoThreads {
 
 impl Drop for Squeezed {
     fn drop(&mut self) {
-        setrlimit(Resource::As, self.0.clone()).expect("it is as it was");
+        setrlimit(Resource::As, self.0).expect("it is as it was");
     }
 }

@@ -1,5 +1,5 @@
-//! Mappings that run out. The kernel gives a process so many (`vm.max_map_count`, 65,530), and engines map memory for
-//! each guest and each module.
+//! Mappings that run out. The kernel gives a process so many (`vm.max_map_count`, 65,530) and so many addresses, and
+//! engines map memory for each guest and each module.
 
 use cofferdam::policy::Limits;
 use cofferdam::{FuelMode, GuestState, engines};

@@ -115,3 +115,14 @@ impl Tunables for StoreTunables<'_> {
         Ok(tables)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_larger_than_the_machine_has_no_room() {
+        assert!(has_room(0) && has_room(FEW) && has_room(1 << 20));
+        assert!(!has_room(1 << 60) && !has_room(u64::MAX));
+    }
+}
