@@ -14,9 +14,9 @@ type Job = Box<dyn FnOnce() + Send>;
 /// A thread with nothing to do for this long ends.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// All threads are taken and the queue is full. The call was not begun; try again later.
+/// All threads are taken and the queue is full, or no thread could be had. The call was not begun; try again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("all {threads} calls in flight are taken and {queued} more are queued")]
+#[error("no thread for another call: there are {threads}, and {queued} calls are queued")]
 pub struct Busy {
     /// Threads in the pool.
     pub threads: usize,
