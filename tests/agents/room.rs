@@ -181,7 +181,9 @@ async fn two_that_block_each_other_hear_that_there_is_no_room() {
         world.call(b, "take", b"").await;
         world.runtime.remove(b).await.expect("it is there");
         let first = soon(first).await.expect("no panic").expect("it goes on");
-        assert_eq!(numbers(&first)[1], code(AbiError::Gone));
+        // It was waiting for room, or about to send again.
+        let told = numbers(&first)[1];
+        assert!([AbiError::Gone, AbiError::NotFound].map(code).contains(&told), "{told}");
         assert_eq!(world.runtime.state(a), Ok(State::Running));
     }
 }

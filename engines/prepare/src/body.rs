@@ -179,6 +179,7 @@ impl Writer<'_> {
         // What stands before the first operator, the locals, counts as injected.
         let mut injected_from = 0;
         let mut constant = None;
+        let mut elses = Elses::default();
         while !reader.eof() {
             let (operator, start) = reader.read_with_offset()?;
             let pushed = match operator {
@@ -196,6 +197,9 @@ impl Writer<'_> {
                 InstructionSink::new(&mut self.bytes).i32_const(0).i32_or();
             } else if self.assist.parameters_apart && has_parameters(&operator, facts) {
                 InstructionSink::new(&mut self.bytes).block(BlockType::Empty).end();
+            }
+            if self.assist.elses_written && elses.is_missing_before(&operator, facts) {
+                InstructionSink::new(&mut self.bytes).else_();
             }
             map.operator(injected_from, position(&self.bytes)?, narrow(start)?);
             let marked = by_middlewares && (is_call(&operator) || Bulk::of(&operator, &facts.spaces).is_some());
@@ -314,6 +318,32 @@ impl Writer<'_> {
             Step::LocalSet(copy),
             Step::End,
         ]);
+    }
+}
+
+/// Which of the open blocks are an `if` with parameters that has had no `else`.
+#[derive(Default)]
+struct Elses(Vec<bool>);
+
+impl Elses {
+    /// To be asked about each operator in turn: whether it ends such an `if`.
+    fn is_missing_before(&mut self, operator: &Operator<'_>, facts: &Facts) -> bool {
+        match operator {
+            Operator::If { .. } => self.0.push(has_parameters(operator, facts)),
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::Try { .. } | Operator::TryTable { .. } => {
+                self.0.push(false);
+            }
+            Operator::Else => {
+                if let Some(missing) = self.0.last_mut() {
+                    *missing = false;
+                }
+            }
+            Operator::Delegate { .. } => drop(self.0.pop()),
+            // The last one ends the function.
+            Operator::End => return self.0.pop().unwrap_or(false),
+            _ => {}
+        }
+        false
     }
 }
 

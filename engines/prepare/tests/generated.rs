@@ -223,6 +223,7 @@ fn check_assisted(seed: u64, features: FeatureSet) {
             unreachable_apart: true,
             selects_apart: true,
             parameters_apart: true,
+            elses_written: true,
             lane_stores_in_two: true,
         };
         let module = prepare_for(valid, &PrepareOptions { mode, canonical_nans: false }, assist).expect("preparable");

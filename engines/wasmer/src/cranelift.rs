@@ -1,6 +1,6 @@
 //! Wasmer's Cranelift: optimising, quick to compile, and free of Wasmer's own licence restrictions.
 
-use cofferdam_engine::{FeatureSet, Proposal};
+use cofferdam_engine::{Assist, FeatureSet, Proposal};
 use wasmer::sys::{CompilerConfig, Cranelift, CraneliftOptLevel};
 
 use crate::engine::{Compiler, Settings};
@@ -18,7 +18,7 @@ pub(crate) const FEATURES: FeatureSet = FeatureSet::STANDARD
     .with(Proposal::MultiMemory)
     .with(Proposal::WideArithmetic);
 
-pub(crate) const COMPILER: Compiler = Compiler { config, refusal: |_| None, exact_traps: true };
+pub(crate) const COMPILER: Compiler = Compiler { config, refusal: |_| None, exact_traps: true, assist: Assist::NONE };
 
 fn config(settings: Settings) -> Box<dyn CompilerConfig> {
     let mut config = Cranelift::new();

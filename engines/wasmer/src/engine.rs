@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cofferdam_engine::{
-    Capabilities, CompileError, CompiledModule, Engine, EngineDescriptor, EngineFault, FeatureSet, FuelMode, HostState,
-    LoadError, PreparedModule, Proposal, Store, StoreLimits, VerifiedArtefact,
+    Assist, Capabilities, CompileError, CompiledModule, Engine, EngineDescriptor, EngineFault, FeatureSet, FuelMode,
+    HostState, LoadError, PreparedModule, Proposal, Store, StoreLimits, VerifiedArtefact,
 };
 use wasmer::Module;
 use wasmer::sys::{CompilerConfig, EngineBuilder, ModuleMiddleware};
@@ -39,6 +39,8 @@ pub(crate) struct Compiler {
     pub refusal: fn(&PreparedModule) -> Option<String>,
     /// Whether the position of a trap is that of the operator that trapped; see `traces.rs`.
     pub exact_traps: bool,
+    /// What it needs to have written into its modules.
+    pub assist: Assist,
 }
 
 /// Wasmer, with one of its compilers.
@@ -151,6 +153,10 @@ impl Engine for WasmerEngine {
     fn settings(&self) -> String {
         let settings = Settings { canonical_nans: false, threads: NonZero::<usize>::MIN, middlewares: Vec::new() };
         artefact::settings(&EngineBuilder::new((self.compiler.config)(settings)).engine().into())
+    }
+
+    fn assist(&self) -> Assist {
+        self.compiler.assist
     }
 
     fn compile(&self, module: &PreparedModule) -> Result<Arc<dyn CompiledModule>, CompileError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cofferdam_engine::{ExternType, FeatureSet, PreparedModule, Proposal};
+use cofferdam_engine::{Assist, ExternType, FeatureSet, PreparedModule, Proposal};
 use wasmer::sys::{
     CompilerConfig, FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware, Singlepass,
 };
@@ -15,7 +15,10 @@ use crate::engine::{Compiler, Settings};
 /// memories; for exceptions and threads see the other compiler.
 pub(crate) const FEATURES: FeatureSet = FeatureSet::STANDARD.with(Proposal::MultiMemory);
 
-pub(crate) const COMPILER: Compiler = Compiler { config, refusal, exact_traps: false };
+pub(crate) const COMPILER: Compiler = Compiler { config, refusal, exact_traps: false, assist: ASSIST };
+
+/// What it translates wrongly otherwise.
+const ASSIST: Assist = Assist { elses_written: true, ..Assist::NONE };
 
 fn config(settings: Settings) -> Box<dyn CompilerConfig> {
     let mut config = Singlepass::new();

@@ -37,6 +37,7 @@ pub(super) fn gate(data: &[u8]) {
         unreachable_apart: bit(3),
         selects_apart: bit(4),
         parameters_apart: bit(7),
+        elses_written: choice[0] & 8 != 0,
         lane_stores_in_two: bit(5),
     };
     let Ok(prepared) = prepare_for(valid, &PrepareOptions { mode, canonical_nans: bit(6) }, assist) else { return };
