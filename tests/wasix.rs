@@ -341,6 +341,75 @@ fn descriptors_stop_at_their_cap() {
     assert_eq!(run(sandbox.command(&module)).exit_code, 33, "EMFILE");
 }
 
+/// Runs `body` 200 times with a directory as descriptor 4, and ends with the first error number. `$a` and `$b` are
+/// for the body's own use.
+fn repeated(module: &str, body: &str) -> u32 {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("in.txt"), "from the host\n").expect("it can be written");
+    let sandbox = sandbox(Limits { open_files: 20, ..Limits::tool() });
+    let guest = format!(
+        r#"(module
+          (import "{module}" "path_open" (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+          (import "{module}" "fd_close" (func $fd_close (param i32) (result i32)))
+          (import "{module}" "fd_renumber" (func $fd_renumber (param i32 i32) (result i32)))
+          (import "{module}" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+          (import "{module}" "fd_fdstat_set_rights" (func $set_rights (param i32 i64 i64) (result i32)))
+          (import "{module}" "proc_exit" (func $proc_exit (param i32)))
+          (memory (export "memory") 1)
+          (data (i32.const 64) ".") (data (i32.const 72) "in.txt")
+          (func $ok (param $errno i32) (if (local.get $errno) (then (call $proc_exit (local.get $errno)))))
+          (func $dir (result i32)
+            (call $ok (call $path_open (i32.const 4) (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 2)
+              (i64.const 0x4000) (i64.const 2) (i32.const 0) (i32.const 16)))
+            (i32.load (i32.const 16)))
+          (func $file (result i32)
+            (call $ok (call $path_open (i32.const 4) (i32.const 0) (i32.const 72) (i32.const 6) (i32.const 0)
+              (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 16)))
+            (i32.load (i32.const 16)))
+          (func (export "_start")
+            (local $a i32) (local $b i32) (local $left i32)
+            (local.set $left (i32.const 200))
+            (local.set $a (call $file))
+            (loop $again
+              {body}
+              (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+              (br_if $again (local.get $left)))))"#
+    );
+    let module = load(&sandbox, &guest);
+    run(sandbox.command(&module).preopen(Preopen::read_write(dir.path(), "/data"))).exit_code
+}
+
+#[test]
+fn descriptors_that_only_seem_closed_count_or_are_used_again() {
+    const EMFILE: u32 = 33;
+    for module in ["wasix_32v1", "wasi_snapshot_preview1"] {
+        assert_eq!(repeated(module, "(drop (call $dir))"), EMFILE, "{module}");
+        assert_eq!(repeated(module, "(drop (call $file))"), EMFILE, "{module}");
+        assert_eq!(repeated(module, "(call $ok (call $fd_close (call $file)))"), 0, "{module}");
+        // wasmer-wasix says that it closed them, and closes none.
+        assert_eq!(repeated(module, "(call $ok (call $fd_close (call $dir)))"), 0, "{module}");
+        let two = "(local.set $a (call $dir)) (local.set $b (call $dir))
+            (if (i32.eq (local.get $a) (local.get $b)) (then (unreachable)))
+            (call $ok (call $fd_close (local.get $a))) (call $ok (call $fd_close (local.get $b)))";
+        assert_eq!(repeated(module, two), 0, "{module}");
+        // One that has lost rights is not given again.
+        let changed =
+            "(local.set $b (call $dir)) (call $ok (call $set_rights (local.get $b) (i64.const 0) (i64.const 0)))
+            (call $ok (call $fd_close (local.get $b)))";
+        assert_eq!(repeated(module, changed), EMFILE, "{module}");
+    }
+    // WASIX duplicates when it renumbers; preview 1 moves.
+    let moved = "(call $ok (call $fd_renumber (call $file) (local.get $a)))";
+    assert_eq!(repeated("wasix_32v1", moved), EMFILE);
+    assert_eq!(repeated("wasi_snapshot_preview1", moved), 0);
+    let closed = "(local.set $b (call $file)) (call $ok (call $fd_renumber (local.get $b) (local.get $a)))
+        (i32.store (i32.const 0) (i32.const 128)) (i32.store (i32.const 4) (i32.const 1))
+        (call $ok (call $fd_read (local.get $a) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (if (i32.ne (call $fd_close (local.get $b)) (i32.const 8)) (then (unreachable)))
+        (if (i32.ne (call $fd_renumber (local.get $a) (local.get $b)) (i32.const 8)) (then (unreachable)))";
+    assert_eq!(repeated("wasi_snapshot_preview1", closed), 0);
+}
+
 #[test]
 fn a_program_is_told_that_it_has_one_processor() {
     let sandbox = sandbox(Limits::tool());

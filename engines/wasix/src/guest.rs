@@ -1,6 +1,6 @@
 //! [`Wasix`]: what wasmer-wasix keeps for one guest, and how it is called.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
@@ -21,8 +21,9 @@ use wasmer_wasix::{
     WasiVersion, generate_import_object_from_env,
 };
 
+use crate::descriptors::Descriptors;
 use crate::memory::{Lent, Loan, ShowLent};
-use crate::names::{MODULE, Offer, PREVIEW1};
+use crate::names::{MODULE, PREVIEW1};
 use crate::streams::{Allowance, Queues, Stream, StreamFile};
 use crate::tasks::{TaskManager, Tasks, watch};
 
@@ -83,6 +84,7 @@ const HERE: &str = "/cwd";
 
 /// An error number of WASIX.
 pub(crate) mod errno {
+    pub const SUCCESS: i32 = 0;
     pub const BAD_FD: i32 = 8;
     pub const INVALID: i32 = 28;
     pub const TOO_MANY_OPEN: i32 = 33;
@@ -144,8 +146,7 @@ pub struct Wasix {
     pub(crate) queues: Arc<Mutex<Queues>>,
     pub(crate) allowance: Allowance,
     pub(crate) limits: Limits,
-    /// Descriptors that are open.
-    open: BTreeSet<u32>,
+    pub(crate) descriptors: Descriptors,
     /// Hashes of the paths looked at.
     paths: HashSet<u64>,
 }
@@ -157,7 +158,10 @@ unsafe impl Send for Wasix {}
 
 impl fmt::Debug for Wasix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wasix").field("open", &self.open.len()).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Wasix")
+            .field("open", &self.descriptors.len())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -188,7 +192,8 @@ impl Wasix {
             .stdin(StreamFile::input(&queues, &config.allowance))
             .stdout(StreamFile::output(&queues, &config.allowance, Stream::Stdout))
             .stderr(StreamFile::output(&queues, &config.allowance, Stream::Stderr));
-        let count = preopens.len();
+        // The standard streams, the root, and the directories behind it.
+        let given = u32::try_from(preopens.len()).map_err(set_up)?.saturating_add(4);
         for (alias, path) in preopens {
             builder.add_map_dir(&alias, path).map_err(set_up)?;
         }
@@ -213,8 +218,7 @@ impl Wasix {
             queues,
             allowance: config.allowance,
             limits: config.limits,
-            // The standard streams, the root, and the directories behind it.
-            open: (0..).take(count + 4).collect(),
+            descriptors: Descriptors::new(given),
             paths: HashSet::new(),
         })
     }
@@ -309,22 +313,43 @@ impl Wasix {
 
     /// Whether one more descriptor may be opened.
     pub(crate) fn has_room(&self) -> bool {
-        self.open.len() < self.limits.open_files as usize
+        self.descriptors.len() < self.limits.open_files as usize
     }
 
-    /// Keeps the books of descriptors after `offer` was called with success; `opened` is what it opened.
-    pub(crate) fn note(&mut self, offer: &Offer, params: &[Value], opened: Option<u32>) {
-        use crate::names::Kind;
-        let fd = |at: usize| params.get(at).and_then(Value::i32).map(i32::cast_unsigned);
-        self.open.extend(opened);
-        match (offer.kind, fd(0), fd(1)) {
-            (Kind::Closes, Some(fd), _) => drop(self.open.remove(&fd)),
-            (Kind::Renumbers, Some(from), Some(to)) => {
-                self.open.remove(&from);
-                self.open.insert(to);
-            }
-            _ => {}
+    /// Calls wasmer-wasix's function of that name, which looks at no memory.
+    fn ask(&mut self, name: &str, fds: &[u32]) -> Ended {
+        let Some(function) = self.function(PREVIEW1, name) else {
+            return Ended::Failed(format!("wasmer-wasix lost its `{name}`"));
+        };
+        let params: Vec<_> = fds.iter().map(|fd| Value::I32(fd.cast_signed())).collect();
+        self.call(&function, &params)
+    }
+
+    /// Whether wasmer-wasix holds `fd` open: to renumber it to itself then succeeds, and does nothing.
+    fn is_open(&mut self, fd: u32) -> bool {
+        matches!(self.ask("fd_renumber", &[fd, fd]), Ended::Returned(results) if results == [Value::I32(0)])
+    }
+
+    /// Keeps the books after the guest closed `fd`.
+    pub(crate) fn closed(&mut self, fd: u32) {
+        let still_open = self.is_open(fd);
+        self.descriptors.closed(fd, still_open);
+    }
+
+    /// `fd_renumber` of preview 1, which closes `from`. What wasmer-wasix has by that name only duplicates it, as
+    /// WASIX has it.
+    pub(crate) fn renumber(&mut self, from: u32, to: u32) -> Ended {
+        if !self.is_open(to) {
+            return Ended::Returned(vec![Value::I32(errno::BAD_FD)]);
         }
+        let ended = self.ask("fd_renumber", &[from, to]);
+        if from == to || !matches!(&ended, Ended::Returned(results) if *results == [Value::I32(0)]) {
+            return ended;
+        }
+        self.descriptors.opened(to, None);
+        let closed = self.ask("fd_close", &[from]);
+        self.closed(from);
+        closed
     }
 
     /// Notes that `path` is looked at; false if there are too many different ones.

@@ -16,6 +16,7 @@
 //! All of it is behind the cargo feature `bridge`.
 #![cfg(feature = "bridge")]
 
+mod descriptors;
 mod guest;
 mod link;
 mod memory;

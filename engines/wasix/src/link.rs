@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cofferdam_engine::{Caller, FuncType, HostError, HostFunc, HostPrice, Imports, ValType, Value, Wake};
 
+use crate::descriptors::Opening;
 use crate::guest::{Config, Ended, Wasix, WasixError, errno};
 use crate::names::{Kind, MODULE, OFFERS, Offer, PREVIEW1, aligned};
 use crate::streams::Stream;
@@ -96,7 +97,7 @@ fn invoke<H: Host>(
             return Ok(());
         }
         Kind::Nothing => return Ok(()),
-        Kind::Plain | Kind::Waits | Kind::Closes | Kind::Renumbers => {}
+        Kind::Plain | Kind::Waits | Kind::Closes | Kind::Renumbers | Kind::Sets => {}
     }
     let none = || HostError::failed("the guest calls WASIX, and its state was made without it");
     // Taken out, because its streams need the caller. It is back before the guest runs again; if a function
@@ -129,11 +130,23 @@ impl Call<'_> {
         if let Some(errno) = self.checked(caller, wasix)? {
             return Ok(only(errno));
         }
+        let opening = self.opening(caller, wasix);
+        if let Some((opening, fd)) = opening.and_then(|opening| Some((opening, wasix.descriptors.kept(&opening)?)))
+            && caller.write(word(self.params, 8), &fd.to_le_bytes()).is_ok()
+        {
+            wasix.descriptors.take(&opening);
+            return Ok(only(errno::SUCCESS));
+        }
         let missing = || HostError::failed("wasmer-wasix lost one of its functions");
         let function = wasix.function(self.module, self.offer.name).ok_or_else(missing)?;
         loop {
             wasix.allowance.renew();
-            let ended = self.lending::<H>(caller, wasix, &function)?;
+            let ended = match self.offer.kind {
+                Kind::Renumbers if self.module == PREVIEW1 => {
+                    wasix.renumber(word(self.params, 0), word(self.params, 1))
+                }
+                _ => self.lending::<H>(caller, wasix, &function)?,
+            };
             caller.charge_bytes(wasix.allowance.moved() as u64)?;
             let (written, starved) = {
                 let mut queues = wasix.queues.lock();
@@ -166,10 +179,36 @@ impl Call<'_> {
                 continue;
             }
             if !failed {
-                let opened = self.offer.opens.and_then(|at| caller.array(word(self.params, at)).ok());
-                wasix.note(self.offer, self.params, opened.map(u32::from_le_bytes));
+                self.note(caller, wasix, opening);
             }
             return Ok(results);
+        }
+    }
+
+    /// How a directory that was given is opened by this call, if that is what it does.
+    fn opening(&self, caller: &Caller<'_>, wasix: &Wasix) -> Option<Opening> {
+        if self.offer.name != "path_open" {
+            return None;
+        }
+        let path = caller.bytes(word(self.params, 2), word(self.params, 3)).ok()?;
+        let number = |at: usize| match self.params.get(at) {
+            Some(Value::I32(number)) => i64::from(number.cast_unsigned()),
+            Some(Value::I64(number)) => *number,
+            _ => 0,
+        };
+        wasix.descriptors.opening([0, 1, 4, 5, 6, 7].map(number), path)
+    }
+
+    /// Keeps the books of descriptors after the call succeeded.
+    fn note(&self, caller: &Caller<'_>, wasix: &mut Wasix, opening: Option<Opening>) {
+        if let Some(opened) = self.offer.opens.and_then(|at| caller.array(word(self.params, at)).ok()) {
+            wasix.descriptors.opened(u32::from_le_bytes(opened), opening);
+        }
+        match self.offer.kind {
+            Kind::Closes => wasix.closed(word(self.params, 0)),
+            Kind::Renumbers => wasix.descriptors.opened(word(self.params, 1), None),
+            Kind::Sets => wasix.descriptors.changed(word(self.params, 0)),
+            _ => {}
         }
     }
 

@@ -141,8 +141,10 @@ pub(crate) enum Kind {
     Waits,
     /// It closes the descriptor that is its first parameter.
     Closes,
-    /// It moves the descriptor that is its first parameter to its second.
+    /// It moves the descriptor that is its first parameter to its second; in WASIX it duplicates it.
     Renumbers,
+    /// It changes rights or flags of the descriptor that is its first parameter.
+    Sets,
     /// It ends the program: run by the bridge itself.
     Exit,
     /// It gives the turn to others: run by the bridge itself.
@@ -189,15 +191,15 @@ pub(crate) const OFFERS: &[Offer] = &[
     as_kind(Kind::Closes, plain("fd_close", true, CALL)),
     plain("fd_datasync", true, DISK),
     plain("fd_fdstat_get", true, QUICK),
-    plain("fd_fdstat_set_flags", true, QUICK),
-    plain("fd_fdstat_set_rights", true, QUICK),
+    as_kind(Kind::Sets, plain("fd_fdstat_set_flags", true, QUICK)),
+    as_kind(Kind::Sets, plain("fd_fdstat_set_rights", true, QUICK)),
     plain("fd_filestat_get", true, CALL),
     plain("fd_filestat_set_size", true, LOOK),
     plain("fd_filestat_set_times", true, LOOK),
     Offer { opens: Some(1), ..plain("fd_dup", false, CALL) },
     Offer { opens: Some(3), chosen: Some(1), ..plain("fd_dup2", false, CALL) },
     plain("fd_fdflags_get", false, QUICK),
-    plain("fd_fdflags_set", false, QUICK),
+    as_kind(Kind::Sets, plain("fd_fdflags_set", false, QUICK)),
     data("fd_pread"),
     data("fd_pwrite"),
     data("fd_read"),
