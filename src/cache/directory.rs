@@ -215,20 +215,17 @@ impl Directory {
         Ok(entries)
     }
 
-    /// The lock file `name`, held until it is dropped, and whether it had to be waited for; `None` after
-    /// `patience` or where files cannot be locked.
-    pub fn lock(&self, name: &str, patience: Duration) -> Option<(File, bool)> {
+    /// The lock file `name`, held until it is dropped; `None` after `patience` or where files cannot be locked.
+    pub fn lock(&self, name: &str, patience: Duration) -> Option<File> {
         let mut options = OpenOptions::new();
         let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         options.write(true).create(true).mode(0o600).follow(FollowSymlinks::No).custom_flags(nonblock);
         let file = self.dir.open_with(name, &options).ok()?.into_std();
         let until = Instant::now() + patience;
-        let mut waited = false;
         loop {
             match file.try_lock() {
-                Ok(()) => return Some((file, waited)),
+                Ok(()) => return Some(file),
                 Err(TryLockError::WouldBlock) if Instant::now() < until => {
-                    waited = true;
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 Err(_) => return None,

@@ -141,16 +141,20 @@ impl DiskCache {
         self.counters.read()
     }
 
-    /// What is there for `key`. Failures are misses.
+    /// What is there for `key`. Failures are [`Found::Nothing`].
     pub(crate) fn find(&self, key: &CacheKey) -> Found {
         let found = self.look(key);
-        let counter = match &found {
-            Found::Module(..) => &self.counters.hits,
-            Found::Refused(_) => &self.counters.refusal_hits,
-            Found::Nothing => &self.counters.misses,
-        };
-        Counters::add(counter, 1);
+        match &found {
+            Found::Module(..) => Counters::add(&self.counters.hits, 1),
+            Found::Refused(_) => Counters::add(&self.counters.refusal_hits, 1),
+            Found::Nothing => {}
+        }
         found
+    }
+
+    /// Counts a module that has to be compiled because nothing was found.
+    pub(crate) fn count_miss(&self) {
+        Counters::add(&self.counters.misses, 1);
     }
 
     fn look(&self, key: &CacheKey) -> Found {
@@ -190,14 +194,12 @@ impl DiskCache {
     }
 
     /// Waits for other processes that compile what `key` names, then keeps them waiting until the guard is
-    /// dropped; true if somebody was waited for, who may have stored it. Locks are shared by a few keys in four
-    /// thousand, so that no lock file ever needs to be removed.
-    pub(crate) fn claim(&self, key: &CacheKey) -> (Option<File>, bool) {
+    /// dropped. What was not found before is to be looked for again under it: somebody may have stored it since,
+    /// even where nobody had to be waited for. Locks are shared by a few keys in four thousand, so that no lock
+    /// file ever needs to be removed.
+    pub(crate) fn claim(&self, key: &CacheKey) -> Option<File> {
         let [high, low, ..] = key.bytes();
-        match self.directory.lock(&format!("lock-{:x}{low:02x}", high & 15), PATIENCE) {
-            Some((guard, waited)) => (Some(guard), waited),
-            None => (None, false),
-        }
+        self.directory.lock(&format!("lock-{:x}{low:02x}", high & 15), PATIENCE)
     }
 
     /// Keeps the code of a module. Failures are said and otherwise ignored.

@@ -12,7 +12,7 @@ pub struct Statistics {
     pub hits: u64,
     /// Refusals found, so that a module was refused without being read again.
     pub refusal_hits: u64,
-    /// Looked for and not found.
+    /// Looked for and not found, and therefore compiled.
     pub misses: u64,
     /// Artefacts and refusals stored.
     pub stored: u64,

@@ -308,11 +308,13 @@ impl Loader<'_> {
         if let Some(kept) = self.find_on_disk(disk, key) {
             return Ok(kept);
         }
-        // Another process may be compiling it; the claim is held so that others wait for us.
-        let (_claim, waited) = disk.claim(key);
-        if waited && let Some(kept) = self.find_on_disk(disk, key) {
+        // Another process may be compiling it, or may have done so since we looked; the claim is held so that
+        // others wait for us.
+        let _claim = disk.claim(key);
+        if let Some(kept) = self.find_on_disk(disk, key) {
             return Ok(kept);
         }
+        disk.count_miss();
         let kept = self.compile(bytes)?;
         match &kept {
             Kept::Refused(refusal) => disk.store_refusal(key, refusal),
