@@ -48,7 +48,8 @@ pub struct Assist {
     /// The engine keeps too little of what lies below the parameters of a block, and the guest then reads what others
     /// left: an empty block stands before each block, loop and `if` that has parameters.
     pub parameters_apart: bool,
-    /// The engine gets the way past an `if` wrong that has parameters and no `else`: an empty `else` is written.
+    /// The engine loses machine stack on the way past an `if` that has parameters and no `else`: an empty `else` is
+    /// written.
     pub elses_written: bool,
     /// The engine loses its memory over `v128.store8_lane` and `v128.store16_lane`: they become two operators, one
     /// that takes the lane out and one that stores it. They are charged as one.
