@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cofferdam_conformance::compare::MemoryDigest;
 use cofferdam_engine::{
     AccessError, CallBudget, CompileError, CompiledModule, Engine, EngineFault, Extern, FuelMode, FuncHandle, Imports,
-    InstanceId, InstantiateError, Limit, MemoryHandle, Place, PreparedModule, Scheduler, Stop, Store, TrapKind, Usage,
-    Value,
+    InstanceId, InstantiateError, Limit, Place, PreparedModule, Scheduler, Stop, Store, TrapKind, Usage, Value,
 };
 use cofferdam_prepare::{PrepareOptions, ValidModule, prepare_for};
 
@@ -67,7 +67,7 @@ pub struct Call {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Bytes, and a hash of them.
-    Memory(u64, blake3::Hash),
+    Memory(MemoryDigest),
     /// Its value.
     Global(Seen),
     /// Elements, and the first ones.
@@ -298,7 +298,7 @@ fn state(
     let mut all = Vec::new();
     for export in module.exports() {
         let state = match store.export(instance, &export.name) {
-            Some(Extern::Memory(memory)) => hash_memory(store, memory),
+            Some(Extern::Memory(memory)) => MemoryDigest::of(store, memory).map(State::Memory),
             Some(Extern::Global(global)) => store.global_get(global).map(|value| State::Global(seen(value, known))),
             Some(Extern::Table(table)) => table_state(store, table, known),
             Some(Extern::Func(_)) | None => continue,
@@ -311,20 +311,6 @@ fn state(
         }
     }
     Ok(all)
-}
-
-fn hash_memory(store: &dyn Store, memory: MemoryHandle) -> Result<State, AccessError> {
-    let size = store.memory_size(memory)?;
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 1 << 16];
-    let mut at = 0;
-    while at < size {
-        let part = usize::try_from(size - at).unwrap_or(usize::MAX).min(buffer.len());
-        store.memory_read(memory, at, &mut buffer[..part])?;
-        hasher.update(&buffer[..part]);
-        at += part as u64;
-    }
-    Ok(State::Memory(size, hasher.finalize()))
 }
 
 fn table_state(

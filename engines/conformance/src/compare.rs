@@ -1,7 +1,7 @@
 //! The same program on several engines, in portable mode: outcome, results, fuel, frames, memory, globals,
 //! tables and usage must be equal, with all the fuel it needs and with any smaller budget.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use cofferdam_engine::{
@@ -291,7 +291,7 @@ fn exports(store: &mut dyn Store, instance: InstanceId, module: &PreparedModule)
     let mut state = Vec::new();
     for export in module.exports() {
         let seen = match store.export(instance, &export.name) {
-            Some(Extern::Memory(memory)) => hash_memory(store, memory),
+            Some(Extern::Memory(memory)) => MemoryDigest::of(store, memory).map(|digest| digest.to_string()),
             Some(Extern::Global(global)) => store.global_get(global).map(|v| literal::write(&v)),
             Some(Extern::Table(table)) => words_of_table(store, table),
             Some(Extern::Func(_)) | None => continue,
@@ -306,18 +306,39 @@ fn exports(store: &mut dyn Store, instance: InstanceId, module: &PreparedModule)
     Ok(state)
 }
 
-fn hash_memory(store: &dyn Store, memory: MemoryHandle) -> Result<String, AccessError> {
-    let size = store.memory_size(memory)?;
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 1 << 16];
-    let mut at = 0;
-    while at < size {
-        let part = usize::try_from(size - at).unwrap_or(usize::MAX).min(buffer.len());
-        store.memory_read(memory, at, &mut buffer[..part])?;
-        hasher.update(&buffer[..part]);
-        at += part as u64;
+/// All of a linear memory, small enough to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryDigest {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The BLAKE3 hash of what is in it.
+    pub hash: blake3::Hash,
+}
+
+impl MemoryDigest {
+    /// Of `memory` as it is now; it is read in pieces of 64 KiB.
+    ///
+    /// # Errors
+    /// Where the store cannot read it, as a handle of another store or a memory that the engine does not show.
+    pub fn of(store: &dyn Store, memory: MemoryHandle) -> Result<Self, AccessError> {
+        let bytes = store.memory_size(memory)?;
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; 1 << 16];
+        let mut at = 0;
+        while at < bytes {
+            let part = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(buffer.len());
+            store.memory_read(memory, at, &mut buffer[..part])?;
+            hasher.update(&buffer[..part]);
+            at += part as u64;
+        }
+        Ok(Self { bytes, hash: hasher.finalize() })
     }
-    Ok(format!("{size} bytes, {}", hasher.finalize()))
+}
+
+impl fmt::Display for MemoryDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes, {}", self.bytes, self.hash)
+    }
 }
 
 fn words_of_table(store: &mut dyn Store, table: cofferdam_engine::TableHandle) -> Result<String, AccessError> {
