@@ -355,14 +355,23 @@ fn what_was_not_used_for_longest_goes_first() {
 
 #[test]
 fn many_processes_compile_a_module_once() {
-    // Several rounds: one process that looked before another stored, and claimed after it, once compiled again.
-    for room in (0..16).flat_map(|_| rooms()) {
+    let all_at_once = |room: &Room| {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| room.process().check(1));
             }
         });
+    };
+    // Several rounds: one process that looked before another stored, and claimed after it, once compiled again.
+    for room in (0..16).flat_map(|_| rooms()) {
+        all_at_once(&room);
         assert_eq!(room.counts(), (1, 7));
+        // One that looks at a damaged file does not set aside the good one that another put in its place.
+        let mut bytes = fs::read(room.artefact()).expect("it can be read");
+        *bytes.last_mut().expect("it is not empty") ^= 1;
+        fs::write(room.artefact(), bytes).expect("it can be written");
+        all_at_once(&room);
+        assert_eq!(room.counts(), (2, 14));
     }
 }
 

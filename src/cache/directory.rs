@@ -62,6 +62,8 @@ pub enum CacheError {
 
 /// The key's file in the directory.
 const KEY: &str = "key";
+/// Whoever replaces a key that is cut off is waited for this long.
+const KEY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// An open directory that only its owner, who is us, can use.
 pub(super) struct Directory {
@@ -111,14 +113,25 @@ impl Directory {
     pub fn key(&self) -> Result<ArtefactKey, CacheError> {
         match self.open_file(KEY) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_key().map_err(|e| self.failed(e))?,
-            Ok(file) if fstat(&file).is_ok_and(|stat| is_private(&stat) && stat.st_size < ArtefactKey::LEN as i64) => {
-                tracing::warn!(directory = %self.path.display(), "the key of the artefact cache is cut off; a new one is made");
-                self.dir.remove_file(KEY).and_then(|()| self.make_key()).map_err(|e| self.failed(e))?;
-            }
+            Ok(file) if is_cut_off(&file) => self.replace_key().map_err(|e| self.failed(e))?,
             _ => {}
         }
         let file = self.open_file(KEY).map_err(|e| self.failed(e))?;
         read_key(file).map_err(|problem| CacheError::Key { path: self.path.join(KEY), problem })
+    }
+
+    /// A new key for one that is cut off, unless another process has made it meanwhile.
+    fn replace_key(&self) -> io::Result<()> {
+        let _guard = self.lock("lock-key", KEY_PATIENCE);
+        match self.open_file(KEY) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_key(),
+            Ok(file) if is_cut_off(&file) => {
+                tracing::warn!(directory = %self.path.display(), "the key of the artefact cache is cut off; a new one is made");
+                self.dir.remove_file(KEY)?;
+                self.make_key()
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whoever comes first makes the key; it is whole, and on the disk, when it gets its name.
@@ -256,6 +269,11 @@ fn made(made: io::Result<()>) -> io::Result<()> {
 
 /// How names of files begin that are still being written.
 pub(super) const TEMPORARY: &str = "tmp-";
+
+/// A key that is ours, and that a full disk or a crash has left unfinished.
+fn is_cut_off(file: &File) -> bool {
+    fstat(file).is_ok_and(|stat| is_private(&stat) && stat.st_size < ArtefactKey::LEN as i64)
+}
 
 fn is_private(stat: &Stat) -> bool {
     is_ours(stat) && stat.st_mode & 0o077 == 0

@@ -68,7 +68,9 @@ pub(crate) enum Found {
     Module(PreparedModule, VerifiedArtefact),
     /// It was refused.
     Refused(Refusal),
-    /// Nothing that can be believed.
+    /// What is not to be believed, for this reason.
+    Unfit(&'static str),
+    /// Nothing.
     Nothing,
 }
 
@@ -77,7 +79,7 @@ pub struct DiskCache {
     directory: Directory,
     key: ArtefactKey,
     max_bytes: u64,
-    counters: Counters,
+    pub(crate) counters: Counters,
 }
 
 impl fmt::Debug for DiskCache {
@@ -141,40 +143,21 @@ impl DiskCache {
         self.counters.read()
     }
 
-    /// What is there for `key`. Failures are [`Found::Nothing`].
+    /// What is there for `key`. A file that cannot be read is [`Found::Nothing`].
     pub(crate) fn find(&self, key: &CacheKey) -> Found {
-        let found = self.look(key);
-        match &found {
-            Found::Module(..) => Counters::add(&self.counters.hits, 1),
-            Found::Refused(_) => Counters::add(&self.counters.refusal_hits, 1),
-            Found::Nothing => {}
-        }
-        found
-    }
-
-    /// Counts a module that has to be compiled because nothing was found.
-    pub(crate) fn count_miss(&self) {
-        Counters::add(&self.counters.misses, 1);
-    }
-
-    fn look(&self, key: &CacheKey) -> Found {
         let name = file_name(key);
         let sealed = match self.directory.read(&name, MOST_ARTEFACT_BYTES, true) {
             Ok(sealed) => sealed,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                self.set_aside(key, "it is no file, or too large");
-                return Found::Nothing;
+                return Found::Unfit("it is no file, or too large");
             }
             Err(error) => {
                 tracing::warn!(%error, file = name, "the artefact cache cannot be read");
                 return Found::Nothing;
             }
         };
-        self.unseal(key, sealed).unwrap_or_else(|problem| {
-            self.set_aside(key, problem);
-            Found::Nothing
-        })
+        self.unseal(key, sealed).unwrap_or_else(Found::Unfit)
     }
 
     fn unseal(&self, key: &CacheKey, sealed: Vec<u8>) -> Result<Found, &'static str> {
@@ -262,7 +245,8 @@ impl DiskCache {
         Ok(())
     }
 
-    /// Moves what is there for `key` out of the way, because of `problem`.
+    /// Moves what is there for `key` out of the way, because of `problem`. For whoever has the claim: another
+    /// process may have put a good one in its place otherwise.
     pub(crate) fn set_aside(&self, key: &CacheKey, problem: &'static str) {
         let name = file_name(key);
         tracing::warn!(file = name, problem, "a file in the artefact cache is not believed; it is set aside");

@@ -23,3 +23,4 @@ pub use statistics::Statistics;
 
 pub(crate) use disk::{Found, open_module, seal_module};
 pub(crate) use memory::Kept;
+pub(crate) use statistics::Counters;

@@ -39,7 +39,7 @@ impl Statistics {
 
 /// The same, counted from many threads.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     pub hits: AtomicU64,
     pub refusal_hits: AtomicU64,
     pub misses: AtomicU64,

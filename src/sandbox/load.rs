@@ -11,7 +11,7 @@ use cofferdam_engine::{
 use cofferdam_prepare::{ModuleBytes, PrepareOptions, Refusal, prepare_for, recognise, validate};
 
 use super::asynchronous::NotRun;
-use crate::cache::{CacheKey, DiskCache, Found, Kept, ModuleCache, bundle, open_module, seal_module};
+use crate::cache::{CacheKey, Counters, DiskCache, Found, Kept, ModuleCache, bundle, open_module, seal_module};
 use crate::engines::{Elsewhere, proposals, that_run};
 use crate::host::wasix;
 use crate::policy::{Determinism, SecurityPolicy, UnknownImports};
@@ -305,16 +305,16 @@ impl Loader<'_> {
 
     fn find_or_compile(&self, key: &CacheKey, bytes: &ModuleBytes) -> Result<Kept, LoadError> {
         let Some(disk) = self.disk else { return self.compile(bytes) };
-        if let Some(kept) = self.find_on_disk(disk, key) {
+        if let Some(kept) = self.find_on_disk(disk, key, false) {
             return Ok(kept);
         }
         // Another process may be compiling it, or may have done so since we looked; the claim is held so that
         // others wait for us.
-        let _claim = disk.claim(key);
-        if let Some(kept) = self.find_on_disk(disk, key) {
+        let claim = disk.claim(key);
+        if let Some(kept) = self.find_on_disk(disk, key, claim.is_some()) {
             return Ok(kept);
         }
-        disk.count_miss();
+        Counters::add(&disk.counters.misses, 1);
         let kept = self.compile(bytes)?;
         match &kept {
             Kept::Refused(refusal) => disk.store_refusal(key, refusal),
@@ -326,18 +326,27 @@ impl Loader<'_> {
         Ok(kept)
     }
 
-    fn find_on_disk(&self, disk: &DiskCache, key: &CacheKey) -> Option<Kept> {
-        match disk.find(key) {
-            Found::Refused(refusal) => Some(Kept::Refused(refusal)),
-            Found::Module(module, artefact) => {
-                let revived = self.revive(&module, &artefact);
-                if revived.is_none() {
-                    disk.set_aside(key, "the engine does not take it");
-                }
-                revived.map(Kept::Code)
+    /// What is on the disk; what is not to be believed is set aside by whoever has `claimed` the key.
+    fn find_on_disk(&self, disk: &DiskCache, key: &CacheKey, claimed: bool) -> Option<Kept> {
+        let problem = match disk.find(key) {
+            Found::Refused(refusal) => {
+                Counters::add(&disk.counters.refusal_hits, 1);
+                return Some(Kept::Refused(refusal));
             }
-            Found::Nothing => None,
+            Found::Module(module, artefact) => match self.revive(&module, &artefact) {
+                Some(code) => {
+                    Counters::add(&disk.counters.hits, 1);
+                    return Some(Kept::Code(code));
+                }
+                None => "the engine does not take it",
+            },
+            Found::Unfit(problem) => problem,
+            Found::Nothing => return None,
+        };
+        if claimed {
+            disk.set_aside(key, problem);
         }
+        None
     }
 
     /// What is saved of an engine's code: nothing for one that has none to save.
