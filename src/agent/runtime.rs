@@ -417,7 +417,8 @@ impl Runtime {
         Ok(self.actor(id)?.info())
     }
 
-    /// What the agent is doing.
+    /// What the agent is doing. One that has ended is seen as that a moment before the letters that it left are dead
+    /// ones and the audit is told.
     ///
     /// # Errors
     /// There is no such agent.
@@ -538,7 +539,8 @@ impl Runtime {
     }
 
     /// Deploys nothing more, stops every agent that runs, waits for those that are being stopped, and removes all.
-    /// Those that have not ended after `timeout` are cut off. What agents stored is on the disk then.
+    /// Those that have not ended after `timeout` are cut off. What agents stored is on the disk then. Tells what
+    /// became of each of them, and of those that had failed before.
     ///
     /// # Errors
     /// Some were cut off.
@@ -548,14 +550,16 @@ impl Runtime {
         common.directory.close();
         let actors = common.directory.all();
         // All drain at once; then each is waited for.
-        let draining: Vec<_> = actors
-            .iter()
-            .filter_map(|actor| {
-                let (answer, done) = oneshot::channel();
-                actor.drain(answer).ok().map(|()| (actor.identity.name.clone(), done))
-            })
-            .collect();
-        let mut drained = Vec::new();
+        let (mut draining, mut drained) = (Vec::new(), Vec::new());
+        for actor in &actors {
+            let name = actor.identity.name.clone();
+            let (answer, done) = oneshot::channel();
+            if actor.drain(answer).is_ok() {
+                draining.push((name, done));
+            } else if let AgentInfo { state: State::Failed, failure, .. } = actor.info() {
+                drained.push((name, Drained { failed: failure.map(|failure| failure.why), ..Drained::default() }));
+            }
+        }
         let mut late = 0;
         for (name, done) in draining {
             match until(&common.timers, at, done).await {

@@ -91,7 +91,7 @@ impl Compile {
     /// Whole or not at all: a file that is there is replaced when the new one is complete.
     fn write(&self, file: &[u8]) -> std::io::Result<()> {
         let mut name = self.output.clone().into_os_string();
-        name.push(format!(".{}.tmp", std::process::id()));
+        name.push(format!(".{}.tmp", uuid::Uuid::now_v7()));
         let temporary = PathBuf::from(name);
         let mut output = File::options().write(true).create_new(true).open(&temporary)?;
         output.write_all(file).and_then(|()| std::fs::rename(&temporary, &self.output)).inspect_err(|_| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cofferdam::Sandbox;
 use cofferdam::agent::file::{DeclaredAgent, DeclaredTool, Plan};
-use cofferdam::agent::{AgentId, Runtime, State};
+use cofferdam::agent::{AgentId, Runtime};
 use cofferdam::audit::{AuditLog, AuditLogConfig, AuditSink, Event, EventKind, NoAudit, Subject};
 use cofferdam::host::agent::{KvOptions, KvStore};
 use cofferdam::policy::MemoryBytes;
@@ -153,10 +153,8 @@ impl Host {
         if let Some(teller) = &teller {
             teller.host("draining", &format!("for at most {}", humantime::format_duration(time)));
         }
-        for info in runtime.list() {
-            // One that was stopped before may have been cut off.
-            failed |= info.state == State::Failed || info.usage.cut_off > 0;
-        }
+        // One that was stopped before may have been cut off.
+        failed |= runtime.list().iter().any(|info| info.usage.cut_off > 0);
         let cut_off = tokio::select! {
             done = runtime.shutdown(time) => match done {
                 Ok(drained) => {
