@@ -29,6 +29,12 @@ pub const ROWS: &[Program] = &[
 /// Fuel that ends the guest on an engine that does not look.
 const BOUND: u64 = 50_000_000;
 
+/// For a guest that its scheduler ends at the first turn: turns come by the clock, a thousand of them within this fuel on
+/// the fastest engine. The deadline ends it on an engine that gives none.
+fn many_turns() -> CallBudget {
+    CallBudget { timeout: Some(Duration::from_secs(5)), ..CallBudget::of_fuel(1 << 33) }
+}
+
 const SPIN: &str = r#"(module (import "h" "meet" (func $meet))
     (func (export "run") (call $meet) (loop (br 0)))
     (func (export "spin") (loop (br 0)))
@@ -74,6 +80,7 @@ fn through_the_parent(cell: &Cell<'_>) -> Done {
 fn from_another_thread(cell: &Cell<'_>) -> Done {
     // The guest meets the other thread in a host call, which returns when the call has been cancelled.
     let (arrived, arrivals) = mpsc::channel();
+    let over = arrived.clone();
     let (cancelled, cancellations) = mpsc::channel();
     let cancellations = parking_lot::Mutex::new(cancellations);
     let meet = HostFunc::new(FuncType::new([], []), move |_, _, _| {
@@ -90,7 +97,10 @@ fn from_another_thread(cell: &Cell<'_>) -> Done {
                 let _ = cancelled.send(());
             }
         });
-        guest.call_with("run", &[], &mut budget)
+        let ended = guest.call_with("run", &[], &mut budget);
+        // An engine that did not come to the host call keeps nobody waiting.
+        let _ = over.send(());
+        ended
     })?;
     is_limit(&ended, Limit::Cancelled)?;
     same("a call afterwards", &guest.call("one", &[])?.ok(), &Some(vec![Value::I32(1)]))
@@ -98,6 +108,7 @@ fn from_another_thread(cell: &Cell<'_>) -> Done {
 
 fn wakes_a_waiting_call(cell: &Cell<'_>) -> Done {
     let (arrived, arrivals) = mpsc::channel();
+    let over = arrived.clone();
     let meet = HostFunc::asynchronous(FuncType::new([], []), move |_, _| {
         arrived.send(()).map_err(HostError::failed)?;
         Ok(Box::pin(std::future::pending()))
@@ -113,7 +124,9 @@ fn wakes_a_waiting_call(cell: &Cell<'_>) -> Done {
                 cancel.cancel();
             }
         });
-        guest.call_with("run", &[], &mut budget)
+        let ended = guest.call_with("run", &[], &mut budget);
+        let _ = over.send(());
+        ended
     })?;
     is_limit(&ended, Limit::Cancelled)
 }
@@ -131,11 +144,21 @@ impl Scheduler for Turns {
 }
 
 fn turns_for_others(cell: &Cell<'_>) -> Done {
+    /// Whoever got the turn ends the guest.
+    struct Ends(CancelHandle);
+    impl Scheduler for Ends {
+        fn turn(&self) {
+            self.0.cancel();
+        }
+        fn away(&self, wait: &mut dyn FnMut()) {
+            wait();
+        }
+    }
     let mut guest = spin(cell, nothing())?;
-    let turns = Arc::new(Turns::default());
-    let mut budget = CallBudget { scheduler: Some(turns.clone()), ..CallBudget::of_fuel(5_000_000) };
-    is_limit(&guest.call_with("spin", &[], &mut budget)?, Limit::Fuel)?;
-    same("others got a turn", &(turns.0.load(Ordering::Relaxed) > 0), &true)
+    let cancel = CancelHandle::new();
+    let scheduler: Arc<dyn Scheduler> = Arc::new(Ends(cancel.clone()));
+    let mut budget = CallBudget { scheduler: Some(scheduler), cancel: Some(cancel), ..many_turns() };
+    is_limit(&guest.call_with("spin", &[], &mut budget)?, Limit::Cancelled)
 }
 
 fn turns_change_no_total(cell: &Cell<'_>) -> Done {
@@ -163,7 +186,7 @@ fn panicking_scheduler(cell: &Cell<'_>) -> Done {
         }
     }
     let mut guest = spin(cell, nothing())?;
-    let mut budget = CallBudget { scheduler: Some(Arc::new(Broken)), ..CallBudget::of_fuel(BOUND) };
+    let mut budget = CallBudget { scheduler: Some(Arc::new(Broken)), ..many_turns() };
     match guest.call_with("spin", &[], &mut budget)? {
         Err(Stop::Host(_)) => {}
         other => return Err(Trouble::wrong(format!("a scheduler that panicked: {other:?}"))),
