@@ -47,7 +47,8 @@ async fn a_hundred_thousand_messages_leave_nothing_behind() {
         for _ in 0..1_000 {
             world.number(a, "ask", &hand("b", b"e")).await;
         }
-        until(async || world.usage(a).messages_in == 1_000).await;
+        // Counted as sent a moment after it is there.
+        until(async || world.usage(a).messages_in == 1_000 && world.usage(b).messages_out >= 1_000).await;
         let (mine, its) = (world.usage(a), world.usage(b));
         assert_eq!((mine.messages_out, its.messages_in, its.messages_out), (101_000, 101_000, 1_000));
         assert_eq!((mine.bytes_out, its.bytes_in), (101_000, 101_000));

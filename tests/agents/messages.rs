@@ -171,7 +171,7 @@ async fn a_full_mailbox_does_as_it_was_told() {
 #[tokio::test]
 async fn who_waits_for_room_gets_it() {
     for world in worlds() {
-        let a = world.puppet("a", world.config()).await;
+        let a = world.puppet("a", world.limited(Limits { timeout: None, ..Limits::agent() })).await;
         let b = world.puppet("b", small(&world, WhenFull::Block(Duration::from_secs(60)))).await;
         let flood = soon(world.call(a, "flood", &hand("b", b"."))).await;
         assert_eq!(numbers(&flood)[0], 1_000);

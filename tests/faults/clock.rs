@@ -132,6 +132,10 @@ fn jumping() {
             }
             assert_eq!(number(&runtime.execute(id, "rung", b"").await.expect("it returns")), 1, "its timer rang, once");
             let to = "clock".parse().expect("it is an address");
+            runtime.send(&to, b"x").await.expect("there is room");
+            while runtime.info(id).expect("it is there").usage.messages_in == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             let late = runtime.request(&to, b"x", Duration::from_millis(20)).await;
             assert!(matches!(late, Err(RequestError::TimedOut)), "{late:?}");
             // It is in an endless loop, and is cut off when its drain is over.

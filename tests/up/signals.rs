@@ -29,7 +29,7 @@ fn who_waits_for_an_agents_answer_is_told_that_there_will_be_none() {
     let mut call = cofferdam(up.dir.path());
     let call = call.args(["agent", "send", "endless", "x", "--wait", "1h"]).stderr(Stdio::piped()).spawn();
     let call = call.expect("it starts");
-    while up.json(&["info", "endless"])["state"] != "running" || up.json(&["info", "endless"])["queued"] != 0 {
+    while up.json(&["info", "endless"])["usage"]["messages_in"] != 1 {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     let (code, events, _, _) = up.terminate();
