@@ -2,8 +2,8 @@
 
 use cofferdam::policy::{Fuel, Limits, MemoryBytes};
 use cofferdam::sandbox::{GuestError, LoadError};
-use cofferdam::{Proposal, Value};
-use cofferdam_engine::InstantiateError;
+use cofferdam::{FuelMode, Proposal, Value};
+use cofferdam_engine::{CompileError, InstantiateError};
 
 use super::support::{Refused, closed_wasi, guest_with, hostile, tight};
 use super::{Cell, cells, little_fuel, number};
@@ -126,6 +126,46 @@ fn the_stack_ends_at_the_same_call_everywhere() {
     assert!(depths[0] > 1_000 && depths.iter().all(|d| *d == depths[0]), "{depths:?}");
     let half: Vec<_> = cells().map(|cell| depth(&cell, Limits::agent().stack_units / 2)).collect();
     assert!(half.iter().all(|d| (d * 2 - depths[0]).abs() <= 2), "{half:?} of {depths:?}");
+}
+
+/// Recurses within a loop; so many values are the same in each pass, and an optimiser computes them once and keeps
+/// them over the call, where no local or operand holds them.
+fn keeps(values: i64) -> String {
+    let kept = (0..values).map(|i| {
+        let value = format!("(i64.mul (i64.xor (local.get 0) (i64.const {})) (i64.const {}))", i * 7_919, i * 2 + 3);
+        format!("(i64.store (i32.const {}) {value})", i * 8)
+    });
+    format!(
+        "(module (memory 1) (func $f (export \"run\") (param i64)
+            (loop (call $f (local.get 0)) {} (br_if 0 (i64.eqz (local.get 0))))))",
+        kept.collect::<String>()
+    )
+}
+
+#[test]
+fn values_that_an_optimiser_keeps_spend_the_counted_stack_or_are_refused() {
+    for values in [10, 100, 200, 400, 2_000] {
+        let mut fuel = Vec::new();
+        for cell in cells() {
+            let module = keeps(values);
+            match guest_with(&cell.engine, cell.policy(tight()), module.as_bytes(), closed_wasi()) {
+                Ok(mut guest) => {
+                    let report = guest.call("run", &[Value::I64(5)]);
+                    assert_eq!(report.outcome.reason(), Some("stack"), "{cell} {values}: {}", report.outcome);
+                    if cell.mode == FuelMode::Portable {
+                        fuel.push((cell.engine.descriptor().id, report.receipt.fuel));
+                    }
+                }
+                // Its frames would be so large that other guests' traps might find no machine stack.
+                Err(Refused::Load(LoadError::Compile(CompileError::Limit { engine, what }))) => {
+                    assert!(values > 200 && what.contains("machine stack"), "{cell} {values}: {what}");
+                    assert_eq!(engine, cell.engine.descriptor().id);
+                }
+                Err(other) => panic!("{cell} {values}: {other}"),
+            }
+        }
+        assert!(fuel.windows(2).all(|two| two[0].1 == two[1].1), "{values}: the same depth everywhere: {fuel:?}");
+    }
 }
 
 #[test]

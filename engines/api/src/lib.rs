@@ -15,6 +15,7 @@
 
 mod descriptor;
 mod engine;
+pub mod frames;
 mod host;
 mod limits;
 mod meter;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use cofferdam_engine::frames::{HeavyFrame, bytes_per_unit};
 use cofferdam_engine::{CompiledModule, EngineFault, ExternType, ImportType, PreparedModule};
 use cofferdam_prepare::names;
 use wasmer_compiler::{Artifact, ArtifactCreate};
@@ -48,6 +49,8 @@ pub(crate) struct Compiled {
     pub code: Range<usize>,
     /// Stack units of the heaviest function.
     pub heaviest: u32,
+    /// Bytes of machine stack that a unit stands for, or why the module is refused.
+    pub bytes_per_unit: Result<u32, HeavyFrame>,
     /// Whether the code may change tables.
     pub writes_tables: bool,
     code_bytes: usize,
@@ -76,6 +79,15 @@ impl Compiled {
         let lowest = extents.iter().map(|(_, e)| *e.ptr as usize).min().unwrap_or(0);
         let highest = extents.iter().map(|(_, e)| *e.ptr as usize + e.length).max().unwrap_or(0);
         let code_bytes = extents.iter().map(|(_, e)| e.length).sum();
+        let mut functions: Vec<_> = extents.iter().collect();
+        functions.sort_by_key(|(index, _)| *index);
+        // Behind the guest's own functions come those that `prepare` adds, which call nobody.
+        let functions = functions.iter().zip(prepared.function_plans()).map(|((_, extent), plan)| {
+            // SAFETY: the engine says that a function's code is there, and keeps it for as long as `module` lives.
+            let code = unsafe { std::slice::from_raw_parts((*extent.ptr).cast::<u8>(), extent.length) };
+            (code, plan.stack_weight)
+        });
+        let bytes_per_unit = bytes_per_unit(functions);
         let memory = match exports.get("memory") {
             Some((ExternType::Memory(_), index)) => Some(*index),
             _ => None,
@@ -89,6 +101,7 @@ impl Compiled {
             memory,
             code: lowest..highest,
             heaviest: prepared.function_plans().iter().map(|p| p.stack_weight).max().unwrap_or(0),
+            bytes_per_unit,
             writes_tables: writes_tables(&prepared),
             code_bytes,
             prepared,

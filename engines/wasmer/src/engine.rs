@@ -176,6 +176,9 @@ impl Engine for WasmerEngine {
             let code = Module::new(&engine, module.bytes()).map_err(|e| EngineFault::new(DOING, e))?;
             Compiled::new(self.descriptor.id, self.compiler, code, engine, module.clone(), signatures, declared)
         })?;
+        if let Err(heavy) = compiled.bytes_per_unit {
+            return Err(CompileError::Limit { engine: self.descriptor.id, what: heavy.to_string() });
+        }
         Ok(Arc::new(WasmerModule(Arc::new(compiled))))
     }
 
@@ -193,6 +196,8 @@ impl Engine for WasmerEngine {
             let code = unsafe { Module::deserialize(&engine, code) }.map_err(|e| EngineFault::new(DOING, e))?;
             Compiled::new(self.descriptor.id, self.compiler, code, engine, module.clone(), signatures, declared)
         })?;
+        // Such code is never saved.
+        compiled.bytes_per_unit.map_err(|_| LoadError::Foreign)?;
         Ok(Arc::new(WasmerModule(Arc::new(compiled))))
     }
 

@@ -7,6 +7,7 @@ mod link;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use cofferdam_engine::frames::BYTES_PER_UNIT;
 use cofferdam_engine::{
     AccessError, CallBudget, CompiledModule, Extern, ExternType, FuelMode, FuncHandle, FuncType, GlobalHandle,
     GlobalType, HostFunc, HostState, Imports, InstanceId, InstantiateError, MemoryHandle, MemoryType, Stop, Store,
@@ -69,8 +70,6 @@ pub(crate) struct WasmerStore {
 // their types. All use goes through `&mut self`, or reads through `&self`, and the store is not `Sync`.
 unsafe impl Send for WasmerStore {}
 
-/// Bytes of machine stack for each unit of the stack budget.
-const BYTES_PER_UNIT: usize = 4;
 /// Machine stack beside the budget: trampolines, library calls, and the guard page that Wasmer counts in.
 const STACK_MARGIN: usize = 256 << 10;
 
@@ -115,15 +114,15 @@ impl WasmerStore {
             objects,
             shared,
         };
-        store.make_room_for(0);
+        store.make_room_for(0, BYTES_PER_UNIT);
         store
     }
 
-    /// Sizes the machine stack for functions of up to `heaviest` units. A function's frame is there before
-    /// its check runs, so the heaviest one must still fit when the budget is all but spent.
-    fn make_room_for(&mut self, heaviest: u32) {
+    /// Sizes the machine stack for functions of up to `heaviest` units, each of so many bytes. A function's frame is
+    /// there before its check runs, so the heaviest one must still fit when the budget is all but spent.
+    fn make_room_for(&mut self, heaviest: u32, bytes_per_unit: u32) {
         let units = self.shared().context.limits.stack_units as usize + heaviest as usize;
-        let bytes = (units * BYTES_PER_UNIT + STACK_MARGIN).next_multiple_of(STACK_MARGIN);
+        let bytes = (units * bytes_per_unit as usize + STACK_MARGIN).next_multiple_of(STACK_MARGIN);
         self.config.wasm_stack_size = self.config.wasm_stack_size.max(Some(bytes));
     }
 

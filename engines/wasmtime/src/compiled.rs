@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
+use cofferdam_engine::frames::{HeavyFrame, MOST_BYTES_PER_UNIT, bytes_per_unit};
 use cofferdam_engine::{CompiledModule, EngineFault, ImportType, PreparedModule};
 use cofferdam_prepare::names;
 use wasmtime::wasmparser::{BinaryReaderError, Parser, Payload};
@@ -88,7 +89,9 @@ pub(crate) struct Compiled {
     /// In the order that the engine numbers imports.
     pub imports: Vec<Slot>,
     /// Stack units of the heaviest function.
-    pub heaviest: u32,
+    heaviest: u32,
+    /// Bytes of machine stack that a unit stands for, or why the module is refused.
+    pub bytes_per_unit: Result<u32, HeavyFrame>,
     pub needs: Needs,
     names: HashSet<Box<str>>,
 }
@@ -102,6 +105,13 @@ impl Compiled {
         let module = unsafe { Module::deserialize(&engine, code) }.map_err(|e| EngineFault::new(DOING, e))?;
         let imports = slots(&module, prepared.imports())
             .ok_or_else(|| EngineFault::new(DOING, "the engine sees other imports"))?;
+        let text = module.text();
+        // Behind the guest's own functions come those that `prepare` adds, which call nobody.
+        let functions = module.functions().zip(prepared.function_plans()).map(|(function, plan)| {
+            let code = text.get(function.offset..function.offset + function.len).unwrap_or_default();
+            (code, plan.stack_weight)
+        });
+        let bytes_per_unit = bytes_per_unit(functions);
         let modules = [const { OnceLock::new() }; StackSize::COUNT];
         let _ = modules[0].set(Loaded::new(module));
         Ok(Self {
@@ -109,6 +119,7 @@ impl Compiled {
             modules,
             imports,
             heaviest: prepared.function_plans().iter().map(|p| p.stack_weight).max().unwrap_or(0),
+            bytes_per_unit,
             needs: Needs::read(prepared.bytes())?,
             names: prepared.exports().iter().map(|e| Box::from(&*e.name)).collect(),
             prepared,
@@ -126,6 +137,11 @@ impl Compiled {
         // SAFETY: Wasmtime just wrote these bytes; engines differ in the size of stacks only.
         let module = unsafe { Module::deserialize(&engine, code) }.map_err(|e| EngineFault::new(DOING, e))?;
         Ok(known.get_or_init(|| Loaded::new(module)))
+    }
+
+    /// The machine stack for guests with a budget of `units`.
+    pub fn stack_for(&self, units: u32) -> StackSize {
+        StackSize::for_units(units, self.heaviest, self.bytes_per_unit.unwrap_or(MOST_BYTES_PER_UNIT))
     }
 
     /// Whether the guest itself exports something as `name`.

@@ -130,6 +130,9 @@ impl Engine for WasmtimeEngine {
             // SAFETY: these are the bytes that Wasmtime itself just made.
             unsafe { Compiled::new(self.engines, module.clone(), &code) }
         })?;
+        if let Err(heavy) = compiled.bytes_per_unit {
+            return Err(CompileError::Limit { engine: self.descriptor().id, what: heavy.to_string() });
+        }
         Ok(Arc::new(WasmtimeModule(Arc::new(compiled))))
     }
 
@@ -142,7 +145,9 @@ impl Engine for WasmtimeEngine {
             // from the same version of Wasmtime, for the same module and processor.
             unsafe { Compiled::new(self.engines, module.clone(), code) }.map(Some)
         })?;
-        Ok(Arc::new(WasmtimeModule(Arc::new(compiled.ok_or(LoadError::Foreign)?))))
+        // Such code as is refused is never saved.
+        let compiled = compiled.filter(|compiled| compiled.bytes_per_unit.is_ok()).ok_or(LoadError::Foreign)?;
+        Ok(Arc::new(WasmtimeModule(Arc::new(compiled))))
     }
 
     fn store(&self, limits: &StoreLimits, state: HostState) -> Result<Box<dyn Store>, EngineFault> {

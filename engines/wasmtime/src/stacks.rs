@@ -10,8 +10,6 @@ use corosensei::on_stack;
 use corosensei::stack::DefaultStack;
 use parking_lot::Mutex;
 
-/// Bytes of machine stack for each unit of the stack budget.
-const BYTES_PER_UNIT: u64 = 4;
 /// Machine stack that only the host can use: host functions, Wasmtime's library calls, the walk of a trap's
 /// frames. As much as a thread of Rust's has by default.
 const HOST_BYTES: usize = 2 << 20;
@@ -26,10 +24,11 @@ impl StackSize {
     /// How many sizes there are.
     pub const COUNT: usize = 7;
 
-    /// The smallest that holds `units` of budget and a frame of `heaviest` units on top: a function's frame is
-    /// there before its check runs, so the heaviest one must still fit when the budget is all but spent.
-    pub fn for_units(units: u32, heaviest: u32) -> Self {
-        let need = (u64::from(units) + u64::from(heaviest)) * BYTES_PER_UNIT;
+    /// The smallest that holds `units` of budget and a frame of `heaviest` units on top, each of so many bytes: a
+    /// function's frame is there before its check runs, so the heaviest one must still fit when the budget is all but
+    /// spent.
+    pub fn for_units(units: u32, heaviest: u32, bytes_per_unit: u32) -> Self {
+        let need = (u64::from(units) + u64::from(heaviest)) * u64::from(bytes_per_unit);
         let fits = |size: &Self| size.bytes() as u64 >= need;
         let last = Self::COUNT as u8 - 1;
         (0..last).map(Self).find(fits).unwrap_or(Self(last))
@@ -91,11 +90,13 @@ mod tests {
 
     #[test]
     fn sizes_hold_four_bytes_for_each_unit() {
-        assert_eq!(StackSize::for_units(512 << 10, 1_000).bytes(), 4 << 20);
-        assert_eq!(StackSize::for_units(1 << 20, 0).bytes(), 4 << 20);
-        assert_eq!(StackSize::for_units(1 << 20, 1).bytes(), 16 << 20);
-        assert_eq!(StackSize::for_units(i32::MAX as u32, i32::MAX as u32).bytes(), 16 << 30);
-        assert_eq!(StackSize::for_units(u32::MAX, u32::MAX).index(), StackSize::COUNT - 1);
+        assert_eq!(StackSize::for_units(512 << 10, 1_000, 4).bytes(), 4 << 20);
+        assert_eq!(StackSize::for_units(512 << 10, 0, 8).bytes(), 4 << 20);
+        assert_eq!(StackSize::for_units(512 << 10, 0, 9).bytes(), 16 << 20);
+        assert_eq!(StackSize::for_units(1 << 20, 0, 4).bytes(), 4 << 20);
+        assert_eq!(StackSize::for_units(1 << 20, 1, 4).bytes(), 16 << 20);
+        assert_eq!(StackSize::for_units(i32::MAX as u32, i32::MAX as u32, 4).bytes(), 16 << 30);
+        assert_eq!(StackSize::for_units(u32::MAX, u32::MAX, 16).index(), StackSize::COUNT - 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod link;
 
 use std::sync::Arc;
 
+use cofferdam_engine::frames::BYTES_PER_UNIT;
 use cofferdam_engine::{
     AccessError, CallBudget, CompiledModule, EngineFault, Extern, ExternType, FuelMode, FuncHandle, FuncType,
     GlobalHandle, GlobalType, HostFunc, HostState, Imports, InstanceId, InstantiateError, MemoryHandle, MemoryType,
@@ -140,7 +141,7 @@ pub(crate) struct WasmtimeStore {
 impl WasmtimeStore {
     pub fn new(engines: Engines, limits: &StoreLimits, state: HostState) -> Result<Self, EngineFault> {
         let id = StoreId::fresh();
-        let stack = StackSize::for_units(limits.stack_units, 0);
+        let stack = StackSize::for_units(limits.stack_units, 0, BYTES_PER_UNIT);
         let engine = engines.running(engines.likely_mode(), stack)?;
         let mut inner = wasmtime::Store::new(&engine, Data::new(id, limits, state));
         inner.limiter(|data| &mut data.held);

@@ -28,6 +28,7 @@ pub const ROWS: &[Program] = &[
     ("stack.frames-of-1000-results", Clause::Stack, |cell| {
         recurse(cell, &Shape { results: 1_000, ..Shape::default() })
     }),
+    ("stack.frames-of-kept-values", Clause::Stack, kept_values),
     ("stack.four-million-units", Clause::Stack, |cell| recurse(cell, &Shape { units: 4 << 20, ..Shape::default() })),
 ];
 
@@ -113,8 +114,41 @@ impl Shape {
 }
 
 fn recurse(cell: &Cell<'_>, shape: &Shape) -> Done {
-    let limits = StoreLimits { stack_units: shape.units, ..StoreLimits::default() };
-    let mut guest = cell.guest_with(&shape.wat(), &limits)?;
+    ends_at(cell, &shape.wat(), shape.units, shape.depth())
+}
+
+/// What is the same in each pass of a loop, and is computed once by an optimiser and kept over the call: no local or
+/// operand of the guest's holds it, and the frame is several times as large as one that holds those.
+fn kept_values(cell: &Cell<'_>) -> Done {
+    let mut kept = String::new();
+    for i in 0..200 {
+        let _ = write!(
+            kept,
+            "(i64.store (i32.const {}) (i64.mul (i64.xor (local.get 0) (i64.const {})) (i64.const {})))",
+            i * 8,
+            0x1234_5678_9abc_i64 + i * 7_919,
+            i * 2 + 3,
+        );
+    }
+    let wat = format!(
+        r#"(module (memory 1) (global $depth (export "depth") (mut i32) (i32.const 0))
+            (func $f (param i64)
+                (global.set $depth (i32.add (global.get $depth) (i32.const 1)))
+                (loop $again
+                    (call $f (local.get 0))
+                    {kept}
+                    (br_if $again (i64.eqz (local.get 0)))))
+            (func (export "run") (call $f (i64.const 5)))
+            (func (export "ok") (result i32) (i32.const 1)))"#
+    );
+    let units = StoreLimits::default().stack_units;
+    ends_at(cell, &wat, units, (units - Shape::weight(0, 1, 1)) / Shape::weight(1, 3, 1))
+}
+
+/// `run` of `wat` recurses without end, and `units` are spent at `depth`.
+fn ends_at(cell: &Cell<'_>, wat: &str, units: u32, depth: u32) -> Done {
+    let limits = StoreLimits { stack_units: units, ..StoreLimits::default() };
+    let mut guest = cell.guest_with(wat, &limits)?;
     for round in 1..=2 {
         match guest.call("run", &[])? {
             Err(Stop::Limit { limit: Limit::Stack, frames }) => {
@@ -125,8 +159,8 @@ fn recurse(cell: &Cell<'_>, shape: &Shape) -> Done {
             other => return Err(Trouble::wrong(format!("endless recursion ended as {other:?}"))),
         }
         let Extern::Global(global) = guest.export("main", "depth")? else { return Err(Trouble::wrong("no global")) };
-        let depth = Value::from(shape.depth().wrapping_mul(round));
-        same("depth over all calls", &guest.store.global_get(global), &Ok(depth))?;
+        let expected = Value::from(depth.wrapping_mul(round));
+        same("depth over all calls", &guest.store.global_get(global), &Ok(expected))?;
         same("a call afterwards", &guest.call("ok", &[])?.ok(), &Some(vec![Value::I32(1)]))?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cofferdam_engine::frames::MOST_BYTES_PER_UNIT;
 use cofferdam_engine::{
     EngineFault, Extern, ExternType, FuncHandle, GlobalType, HostFunc, Import, ImportType, Imports, InstanceId,
     InstantiateError, MemoryType, Stop, TableType, ValType,
@@ -56,7 +57,7 @@ impl WasmerStore {
         self.shared_mut().code.add(module);
         let made = guarded(DOING, || Ok(self.make(module, found)))?;
         let vm = made?;
-        self.make_room_for(module.heaviest);
+        self.make_room_for(module.heaviest, module.bytes_per_unit.unwrap_or(MOST_BYTES_PER_UNIT));
         self.instances.push(Instance { vm, module: module.clone(), exports: Vec::new() });
         Ok(InstanceId::new(self.id, (self.instances.len() - 1) as u32))
     }

@@ -11,7 +11,6 @@ use wasmtime::{Instance, Trap};
 use super::{Linked, WasmtimeStore};
 use crate::compiled::{Compiled, Needs, Slot};
 use crate::engine::guarded;
-use crate::stacks::StackSize;
 use crate::traps::{self, Meaning};
 use crate::{host, types};
 
@@ -30,13 +29,16 @@ impl WasmtimeStore {
             return Err(InstantiateError::Instances { cap });
         }
         let mode = module.prepared.mode();
+        let stack = module.stack_for(self.inner.data().context.limits.stack_units);
         match self.mode.filter(|_| self.code.holds_any()) {
-            None => {
-                let units = self.inner.data().context.limits.stack_units;
-                self.bind(mode, StackSize::for_units(units, module.heaviest))?;
-            }
+            None => self.bind(mode, stack)?,
             Some(first) if first != mode => {
                 let what = "modules that count fuel in different modes cannot share a store";
+                return Err(EngineFault::new(DOING, what).into());
+            }
+            Some(_) if stack.bytes() > self.stack.bytes() => {
+                let what =
+                    "a module whose functions have larger frames than the store's first module has to come first";
                 return Err(EngineFault::new(DOING, what).into());
             }
             Some(_) => {}
