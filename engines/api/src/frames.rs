@@ -47,7 +47,7 @@ pub fn bytes_per_unit<'a>(functions: impl IntoIterator<Item = (&'a [u8], u32)>) 
     for (defined, (code, units)) in functions.into_iter().enumerate() {
         let bytes = frame_bytes(code);
         if bytes > units.saturating_mul(BYTES_PER_UNIT) {
-            // What is not in the number that was read, such as saved registers, has the usual room beside it.
+            // What the processor and the engine put beside it has the usual room.
             let each = bytes.div_ceil(units.max(1)).saturating_add(BYTES_PER_UNIT);
             if each > MOST_BYTES_PER_UNIT {
                 return Err(HeavyFrame { defined, bytes, units });
@@ -62,8 +62,12 @@ pub fn bytes_per_unit<'a>(functions: impl IntoIterator<Item = (&'a [u8], u32)>) 
 /// (`gen_prologue` of `machinst/abi.rs` and `isa/x64/abi.rs`, versions 0.135), twice over.
 const PROLOGUE: usize = 256;
 
-/// The size of the frame that `code`, a function's, takes: the largest `sub rsp, imm32` at its beginning. Smaller ones
-/// and other processors are not read: 0.
+/// The return address and the caller's `rbp`, which each activation begins with.
+const SETUP: u32 = 16;
+
+/// The machine stack that an activation of `code`, a function's, takes: all that is subtracted from `rsp` at its
+/// beginning, for its frame and for the arguments of its tail calls, and [`SETUP`]. Probes of a large frame are counted
+/// as well, and make it twice as large at the most. Other processors' code is not read: 0.
 ///
 /// Bytes that only look like that, as in a constant, can make it larger and never smaller.
 fn frame_bytes(code: &[u8]) -> u32 {
@@ -71,13 +75,15 @@ fn frame_bytes(code: &[u8]) -> u32 {
         return 0;
     }
     let begin = &code[..code.len().min(PROLOGUE)];
-    let subtracted = begin.windows(7).filter_map(|bytes| match bytes {
-        // REX.W, the opcode for an operator with a constant of 32 bits, `sub` with `rsp`.
-        [0x48, 0x81, 0xec, a, b, c, d] => Some(u32::from_le_bytes([*a, *b, *c, *d])),
+    let subtracted = (0..begin.len()).filter_map(|at| match begin[at..] {
+        // REX.W, the opcode for an operator with a constant of 32 bits or of 8, `sub` with `rsp`.
+        [0x48, 0x81, 0xec, a, b, c, d, ..] => Some(u32::from_le_bytes([a, b, c, d])),
+        [0x48, 0x83, 0xec, a, ..] => Some(u32::from(a & 0x7f)),
         _ => None,
     });
-    // A frame is a whole number of values, and functions are far shorter than this.
-    subtracted.filter(|bytes| bytes % 8 == 0 && *bytes < 1 << 28).max().unwrap_or(0)
+    // A frame is a whole number of values, and engines take none of 128 MiB.
+    let sizes = subtracted.filter(|bytes| bytes % 8 == 0 && *bytes < 1 << 28);
+    sizes.fold(SETUP, u32::saturating_add)
 }
 
 #[cfg(all(test, target_arch = "x86_64"))]
@@ -95,18 +101,21 @@ mod tests {
     #[test]
     fn the_heaviest_frame_for_its_units_decides() {
         let (small, large, huge) = (code(400), code(1_000), code(1_600));
-        assert_eq!(bytes_per_unit([(&small[..], 100)]), Ok(4));
-        assert_eq!(bytes_per_unit([(&small[..], 100), (&large[..], 100)]), Ok(14));
-        let heavy = HeavyFrame { defined: 1, bytes: 1_600, units: 100 };
-        assert_eq!(bytes_per_unit([(&small[..], 100), (&huge[..], 100), (&huge[..], 1)]), Err(heavy));
-        assert_eq!(bytes_per_unit([(&huge[..], 400), (&[][..], 0)]), Ok(4));
+        assert_eq!(bytes_per_unit([(&small[..], 104)]), Ok(4));
+        assert_eq!(bytes_per_unit([(&small[..], 103)]), Ok(9), "what each activation begins with counts");
+        assert_eq!(bytes_per_unit([(&small[..], 104), (&large[..], 104)]), Ok(14));
+        let heavy = HeavyFrame { defined: 1, bytes: 1_616, units: 100 };
+        assert_eq!(bytes_per_unit([(&small[..], 104), (&huge[..], 100), (&huge[..], 1)]), Err(heavy));
+        assert_eq!(bytes_per_unit([(&huge[..], 404), (&[][..], 64)]), Ok(4));
     }
 
     #[test]
-    fn probes_before_the_frame_do_not_hide_it() {
-        let mut probed = code(4_096);
-        probed.extend(&code(9_600)[4..]);
-        assert_eq!(frame_bytes(&probed), 9_600);
-        assert_eq!(frame_bytes(&probed[..9]), 0, "cut off");
+    fn all_that_is_taken_counts() {
+        // `sub rsp, 64` for the arguments of a tail call.
+        let mut two = vec![0x55, 0x48, 0x89, 0xe5, 0x48, 0x83, 0xec, 64];
+        two.extend(&code(9_600)[4..]);
+        assert_eq!(frame_bytes(&two), 9_600 + 64 + SETUP);
+        assert_eq!(frame_bytes(&two[..12]), 64 + SETUP, "cut off");
+        assert_eq!(frame_bytes(&[]), SETUP);
     }
 }

@@ -214,6 +214,30 @@ fn modes_are_never_mixed_in_one_store() {
 }
 
 #[test]
+fn a_module_that_needs_more_machine_stack_than_its_store_has_comes_first_or_not_at_all() {
+    // Values that are the same in each pass of a loop are kept over the call, in a large frame.
+    let kept = (0..200).map(|i| {
+        let value = format!("(i64.mul (i64.xor (local.get 0) (i64.const {})) (i64.const {}))", i * 7_919, i * 2 + 3);
+        format!("(i64.store (i32.const {}) {value})", i * 8)
+    });
+    let heavy = format!(
+        "(module (memory 1) (func $f (export \"run\") (param i64)
+            (loop (call $f (local.get 0)) {} (br_if 0 (i64.eqz (local.get 0))))))",
+        kept.collect::<String>()
+    );
+    for mode in MODES {
+        let (small, heavy) = (compiled("(module)", mode), compiled(&heavy, mode));
+        let mut store = store_with(StoreLimits::default());
+        store.instantiate(&*small, &Imports::new()).expect("the first");
+        let refused = store.instantiate(&*heavy, &Imports::new());
+        assert!(matches!(refused, Err(InstantiateError::Engine(_))), "{mode}: {refused:?}");
+        let mut store = store_with(StoreLimits::default());
+        store.instantiate(&*heavy, &Imports::new()).expect("it has what it needs");
+        store.instantiate(&*small, &Imports::new()).expect("there is more than enough");
+    }
+}
+
+#[test]
 fn what_the_host_made_before_the_first_module_is_the_same_after_it() {
     let wat = r#"(module (import "o" "m" (memory 1)) (import "o" "g" (global $g (mut i64)))
         (import "o" "t" (table $t 3 funcref)) (import "o" "x" (table $x 2 externref))
